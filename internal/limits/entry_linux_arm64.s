@@ -1,0 +1,51 @@
+// The first instructions of every program; see the package comment and
+// entry_linux_amd64.s, which this file follows step by step.
+
+#include "textflag.h"
+
+#define SYS_exit_group 94
+#define SYS_prlimit64 261
+#define RLIMIT_DATA 2
+#define RLIMIT_AS 9
+#define NEED_AS 1610612736
+#define NEED_DATA 83886080
+
+#define LIMIT(r, o, need, done) \
+	MOVD $0, R0 \
+	MOVD $r, R1 \
+	MOVD $0, R2 \
+	MOVD $·saved+o(SB), R3 \
+	MOVD $SYS_prlimit64, R8 \
+	SVC \
+	MOVD $·saved+o(SB), R9 \
+	MOVD $need, R10 \
+	MOVD 0(R9), R11 \
+	MOVD 8(R9), R12 \
+	CMP R10, R11 \
+	BHS done \
+	CMP R10, R12 \
+	BLO toolow \
+	SUB $16, RSP \
+	MOVD R12, 0(RSP) \
+	MOVD R12, 8(RSP) \
+	MOVD $0, R0 \
+	MOVD $r, R1 \
+	MOVD RSP, R2 \
+	MOVD $0, R3 \
+	MOVD $SYS_prlimit64, R8 \
+	SVC \
+	ADD $16, RSP \
+	MOVD $1, R11 \
+	MOVD R11, 16(R9)
+
+TEXT quail_entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	LIMIT(RLIMIT_AS, 0, NEED_AS, data)
+data:
+	LIMIT(RLIMIT_DATA, 24, NEED_DATA, start)
+start:
+	B _rt0_arm64_linux(SB)
+toolow:
+	MOVD $111, R0
+	MOVD $SYS_exit_group, R8
+	SVC
+	UNDEF

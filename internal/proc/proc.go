@@ -1,0 +1,111 @@
+// Package proc runs other programs and says how they ended.
+//
+// It is the only package that places descriptors by number in a child. Nothing
+// is inherited that a Command does not name.
+package proc
+
+import (
+	"errors"
+	"os"
+	"syscall"
+
+	"quail/internal/limits"
+	"quail/internal/privs"
+	"quail/internal/prog"
+)
+
+// Command is a program to be run, with all that it will see.
+type Command struct {
+	Args []string // Args[0] is looked up as execvp does, in Env's PATH
+	Env  prog.Env
+	Dir  string // working directory, absolute
+	// Descriptors 0, 1 and 2, and from 3 on. A nil one is closed in the child.
+	Stdin, Stdout, Stderr *os.File
+	Extra                 []*os.File
+	As                    *privs.Identity // nil: as this process
+}
+
+// Child is a running program.
+type Child struct {
+	PID     int
+	process *os.Process
+}
+
+// Start starts the program. If that fails, errors.Is tells the system error, and
+// nothing has been run.
+func (c Command) Start() (*Child, error) {
+	attr := &os.ProcAttr{
+		Dir:   c.Dir,
+		Env:   c.Env,
+		Files: append([]*os.File{c.Stdin, c.Stdout, c.Stderr}, c.Extra...),
+		Sys:   &syscall.SysProcAttr{},
+	}
+	if attr.Env == nil {
+		attr.Env = []string{}
+	}
+	if c.As != nil {
+		credential, err := c.As.Credential()
+		if err != nil {
+			return nil, err
+		}
+		attr.Sys.Credential = credential
+	}
+	err := error(&os.PathError{Op: "run", Path: c.Args[0], Err: syscall.ENOENT})
+	for _, path := range prog.Candidates(c.Args[0], c.Env, c.Dir) {
+		var process *os.Process
+		process, err = os.StartProcess(path, c.Args, attr)
+		if err == nil {
+			if limits.Raised() {
+				limits.RestoreChild(process.Pid)
+			}
+			return &Child{PID: process.Pid, process: process}, nil
+		}
+		if !prog.KeepSearching(err) {
+			break
+		}
+	}
+	return nil, err
+}
+
+// Wait waits for the program to end. It must be called once.
+func (c *Child) Wait() (Status, error) {
+	state, err := c.process.Wait()
+	if err != nil {
+		return Status{}, err
+	}
+	ws, ok := state.Sys().(syscall.WaitStatus)
+	if !ok {
+		return Status{}, errors.New("wait: no status")
+	}
+	return Status{ws}, nil
+}
+
+// Signal sends a signal to the program, which may have ended already.
+func (c *Child) Signal(s syscall.Signal) error { return c.process.Signal(s) }
+
+// Run starts the program and waits for it.
+func (c Command) Run() (Status, error) {
+	child, err := c.Start()
+	if err != nil {
+		return Status{}, err
+	}
+	return child.Wait()
+}
+
+// Status is how a program ended, as wait reports it.
+type Status struct{ raw syscall.WaitStatus }
+
+// Raw returns the number that wait gives: exit code times 256, or the signal.
+func (s Status) Raw() int { return int(s.raw) }
+
+// Crashed reports whether a signal ended the program.
+func (s Status) Crashed() bool { return !s.raw.Exited() }
+
+// Code returns the exit code of a program that was not ended by a signal.
+func (s Status) Code() int { return s.raw.ExitStatus() }
+
+// OK reports whether the program exited with 0.
+func (s Status) OK() bool { return s.raw.Exited() && s.raw.ExitStatus() == 0 }
+
+// StatusOf returns the status with that raw value.
+func StatusOf(raw int) Status { return Status{syscall.WaitStatus(raw)} }

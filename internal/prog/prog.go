@@ -1,0 +1,161 @@
+// Package prog is how a program of the suite meets the system: what it was given
+// (a Process) and how it ends (an error that carries an exit status).
+//
+// Every program is a function of its job. Arguments, environment, descriptors,
+// working directory, identity and clock are values of a Process; nothing in the
+// suite reads them from the operating system behind its caller's back. The same
+// function can therefore run as a process of its own or, later, as one of many
+// jobs in a warm process.
+//
+// A nil error is status 0. An error without a status of its own is temporary,
+// 111: mail is delayed, never lost. Perm is written only where the code can say
+// why trying again is useless. A panic is 111 too, and what cannot be recovered
+// dies by SIGABRT, which every caller in the suite takes for a crash, while the
+// runtime's usual status 2 would be read as "return the mail to its sender".
+package prog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+)
+
+// Exit statuses that the whole suite shares (spec "qmail-local", section 5).
+const (
+	StatusPermanent = 100
+	StatusTemporary = 111
+)
+
+// Process is everything that exec gives to a program.
+type Process struct {
+	Name string   // as the user typed it: the last component of argv[0]
+	Args []string // without argv[0]
+	Env  Env
+	Dir  string // working directory, absolute
+
+	Stdin, Stdout, Stderr *os.File
+	Extra                 []*os.File // descriptors 3, 4, …, where the program's contract has them
+
+	UID int // real user id
+	PID int // process id, or whatever number is unique to this job on the host
+
+	Now func() time.Time // the clock; UTC
+}
+
+// Path resolves name against the working directory of the job.
+func (p *Process) Path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(p.Dir, name)
+}
+
+// Option changes how Main sets a process up.
+type Option func(*Process)
+
+// Umask sets the file creation mask of the process. A program has one mask for
+// all its jobs, so it belongs to main and not to a job.
+func Umask(mask int) Option {
+	return func(*Process) { syscall.Umask(mask) }
+}
+
+// Descriptors makes the inherited descriptors 3 to n-1 available as Extra. One
+// that is not a pipe or a socket is left out as nil: an unused number may be the
+// runtime's own.
+func Descriptors(n int) Option {
+	return func(p *Process) {
+		for fd := 3; fd < n; fd++ {
+			var f *os.File
+			var st syscall.Stat_t
+			if syscall.Fstat(fd, &st) == nil && isPipe(uint32(st.Mode)) {
+				syscall.CloseOnExec(fd)
+				f = os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", fd))
+			}
+			p.Extra = append(p.Extra, f)
+		}
+	}
+}
+
+func isPipe(mode uint32) bool {
+	return mode&syscall.S_IFMT == syscall.S_IFIFO || mode&syscall.S_IFMT == syscall.S_IFSOCK
+}
+
+// Main runs the program that is this process and exits with its status.
+func Main(name string, run func(*Process) error, options ...Option) {
+	debug.SetTraceback("crash")
+	// A signal that is caught, not ignored, is back at its default in children.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	p := &Process{
+		Name:   name,
+		Args:   os.Args[1:],
+		Env:    os.Environ(),
+		Stdin:  os.Stdin,
+		Stdout: os.Stdout,
+		Stderr: os.Stderr,
+		UID:    os.Getuid(),
+		PID:    os.Getpid(),
+		Now:    func() time.Time { return time.Now().UTC() },
+	}
+	if len(os.Args) > 0 && os.Args[0] != "" {
+		p.Name = filepath.Base(os.Args[0])
+	}
+	p.Dir, _ = syscall.Getwd() // "" if it is gone: then relative names fail when used
+	for _, o := range options {
+		o(p)
+	}
+	os.Exit(p.Do(run))
+}
+
+// Do runs one job and returns its exit status, having said on Stderr what there
+// is to say. It never panics.
+func (p *Process) Do(run func(*Process) error) (status int) {
+	defer func() {
+		if r := recover(); r != nil {
+			fmt.Fprintf(p.Stderr, "%s: fatal: internal error at %s: %v\n", p.Name, panicSite(), r)
+			status = StatusTemporary
+		}
+	}()
+	err := run(p)
+	var become *Become
+	if errors.As(err, &become) {
+		err = become.exec(p)
+	}
+	if err == nil {
+		return 0
+	}
+	f := &failure{status: StatusTemporary, err: err}
+	errors.As(err, &f)
+	if f.err != nil {
+		fmt.Fprintf(p.Stderr, "%s: %s%v\n", p.Name, f.prefix(), err)
+	}
+	return f.status
+}
+
+// panicSite names the line that panicked: the first frame below the runtime's.
+func panicSite() string {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	panicking := false
+	for {
+		f, more := frames.Next()
+		switch {
+		case f.Function == "runtime.gopanic":
+			panicking = true
+		case panicking && !isRuntime(f.Function):
+			return fmt.Sprintf("%s:%d", filepath.Base(f.File), f.Line)
+		}
+		if !more {
+			return "unknown place"
+		}
+	}
+}
+
+func isRuntime(function string) bool {
+	return len(function) > 8 && function[:8] == "runtime."
+}
