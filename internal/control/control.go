@@ -1,0 +1,137 @@
+// Package control reads the files in HOME/control. See spec README, "Control
+// files" and "In-memory maps built from lists".
+//
+// The files are the administrator's. A file that is absent stands for its
+// default; one that exists and cannot be read is an error, which every program
+// treats as temporary: nothing is guessed. A value is never cached here; who
+// keeps one looks at Dir again at each job.
+package control
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"quail/internal/mailaddr"
+)
+
+// Dir is a directory of control files, such as HOME/control or HOME/users.
+type Dir string
+
+// In returns the control directory of a qmail home.
+func In(home string) Dir { return Dir(filepath.Join(home, "control")) }
+
+// read returns a file's contents and whether it exists.
+func (d Dir) read(name string) (contents string, exists bool, err error) {
+	b, err := os.ReadFile(filepath.Join(string(d), name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("read control file: %w", err)
+	}
+	return string(b), true, nil
+}
+
+// Line returns the first line without trailing spaces, tabs and newlines. A file
+// that exists but is empty is set, to nothing: no default applies to it.
+func (d Dir) Line(name string) (value string, set bool, err error) {
+	contents, set, err := d.read(name)
+	line, _, _ := strings.Cut(contents, "\n")
+	return trim(line), set, err
+}
+
+// LineOr returns the Line of name, or of me if name is absent, or word.
+func (d Dir) LineOr(name, word string) (string, error) {
+	for _, file := range []string{name, "me"} {
+		if value, set, err := d.Line(file); set || err != nil {
+			return value, err
+		}
+	}
+	return word, nil
+}
+
+// Int returns the number that the first line begins with; what follows it is
+// ignored. Without a digit, or without a file, the number is def.
+func (d Dir) Int(name string, def int) (int, error) {
+	line, _, err := d.Line(name)
+	if err != nil {
+		return 0, err
+	}
+	if line == "" || line[0] < '0' || line[0] > '9' {
+		return def, nil
+	}
+	return Number(line), nil
+}
+
+// Number reads the digits that s begins with; it is 0 without any. A number that
+// does not fit stops at the largest one instead of wrapping as qmail's would.
+func Number(s string) int {
+	end := 0
+	for end < len(s) && '0' <= s[end] && s[end] <= '9' {
+		end++
+	}
+	n, _ := strconv.ParseInt(s[:end], 10, strconv.IntSize) // out of range gives the largest
+	return int(n)
+}
+
+// List returns the lines of a file, trailing spaces and tabs stripped, without
+// those that are then empty or begin with #.
+func (d Dir) List(name string) (items []string, set bool, err error) {
+	contents, set, err := d.read(name)
+	for _, line := range strings.Split(contents, "\n") {
+		if line = trim(line); line != "" && line[0] != '#' {
+			items = append(items, line)
+		}
+	}
+	return items, set, err
+}
+
+// Map is a list looked up without regard to ASCII case.
+type Map map[string]string
+
+// Set returns the List of name as a map without values.
+func (d Dir) Set(name string) (m Map, set bool, err error) {
+	items, set, err := d.List(name)
+	return NewSet(items), set, err
+}
+
+// NewSet makes a map without values out of items.
+func NewSet(items []string) Map {
+	m := make(Map, len(items))
+	for _, item := range items {
+		m[mailaddr.Lower(item)] = ""
+	}
+	return m
+}
+
+// Map returns the List of name as a map: each line divided at its first colon,
+// lines without one ignored, the last of equal keys counting.
+func (d Dir) Map(name string) (m Map, set bool, err error) {
+	items, set, err := d.List(name)
+	m = make(Map, len(items))
+	for _, item := range items {
+		if key, value, ok := strings.Cut(item, ":"); ok {
+			m[mailaddr.Lower(key)] = value
+		}
+	}
+	return m, set, err
+}
+
+// Lookup returns the value under key, whose case does not matter.
+func (m Map) Lookup(key string) (value string, ok bool) {
+	value, ok = m[mailaddr.Lower(key)]
+	return value, ok
+}
+
+// Has reports whether key is in the map.
+func (m Map) Has(key string) bool {
+	_, ok := m.Lookup(key)
+	return ok
+}
+
+func trim(line string) string { return strings.TrimRight(line, " \t\n") }

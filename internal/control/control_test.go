@@ -1,0 +1,86 @@
+package control
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// dir makes a control directory with the given files.
+func dir(t *testing.T, files map[string]string) Dir {
+	t.Helper()
+	d := t.TempDir()
+	for name, contents := range files {
+		if err := os.WriteFile(filepath.Join(d, name), []byte(contents), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Dir(d)
+}
+
+func TestLine(t *testing.T) {
+	d := dir(t, map[string]string{"me": "host.example \t\nrest", "empty": "", "cr": " x\r\n"})
+	for _, c := range []struct {
+		file, want string
+		set        bool
+	}{
+		{"me", "host.example", true},
+		{"empty", "", true},
+		{"cr", " x\r", true}, // neither CR nor leading blanks are stripped
+		{"absent", "", false},
+	} {
+		if got, set, err := d.Line(c.file); got != c.want || set != c.set || err != nil {
+			t.Errorf("Line(%s) = %q, %v, %v, want %q, %v", c.file, got, set, err, c.want, c.set)
+		}
+	}
+	if got, _ := d.LineOr("helohost", "word"); got != "host.example" {
+		t.Errorf("LineOr fell back to %q, want me", got)
+	}
+	if got, _ := d.LineOr("empty", "word"); got != "" {
+		t.Errorf("LineOr of an empty file = %q, want it empty", got)
+	}
+}
+
+func TestInt(t *testing.T) {
+	d := dir(t, map[string]string{"n": "120x\n", "minus": "-1\n", "none": "\n", "huge": strings.Repeat("9", 40)})
+	for _, c := range []struct {
+		file string
+		want int
+	}{{"n", 120}, {"minus", 7}, {"none", 7}, {"absent", 7}, {"huge", int(^uint(0) >> 1)}} {
+		if got, err := d.Int(c.file, 7); got != c.want || err != nil {
+			t.Errorf("Int(%s) = %d, %v, want %d", c.file, got, err, c.want)
+		}
+	}
+}
+
+func TestListAndMap(t *testing.T) {
+	d := dir(t, map[string]string{"l": "#no\na.example \n\n b\n #c\nx:1\nX:2:3\nlast"})
+	items, set, err := d.List("l")
+	want := []string{"a.example", " b", " #c", "x:1", "X:2:3", "last"}
+	if !reflect.DeepEqual(items, want) || !set || err != nil {
+		t.Errorf("List = %q, %v, %v, want %q", items, set, err, want)
+	}
+	m, _, _ := d.Map("l")
+	if v, ok := m.Lookup("x"); v != "2:3" || !ok || len(m) != 1 {
+		t.Errorf("Map = %q, want the last x alone", m)
+	}
+	s, _, _ := d.Set("l")
+	if !s.Has("A.EXAMPLE") || s.Has("b") {
+		t.Errorf("Set = %q", s)
+	}
+}
+
+func TestUnreadable(t *testing.T) {
+	d := dir(t, nil)
+	if err := os.Mkdir(filepath.Join(string(d), "me"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := d.Line("me"); err == nil {
+		t.Error("a directory in a control file's place was read as a default")
+	}
+	if _, err := d.LineOr("helohost", "word"); err == nil {
+		t.Error("LineOr hid that me cannot be read")
+	}
+}
