@@ -1,0 +1,143 @@
+package queue
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"time"
+
+	"quail/internal/envelope"
+)
+
+// Info is what is known of a preprocessed message.
+type Info struct {
+	Sender string
+	Birth  time.Time // when it was preprocessed: the age of the message counts from here
+}
+
+// ReadInfo reads the info file of a message.
+func (d Dir) ReadInfo(id ID) (Info, error) {
+	f, err := os.Open(d.Path(id.Info()))
+	if err != nil {
+		return Info{}, &Error{"unable to open", id.Info(), err}
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return Info{}, &Error{"unable to stat", id.Info(), err}
+	}
+	rec, err := envelope.ReadRecord(bufio.NewReader(f))
+	if err != nil {
+		return Info{}, &Error{"trouble reading", id.Info(), err}
+	}
+	if rec.Type != 'F' {
+		return Info{}, &Error{"trouble reading", id.Info(), errUnknownType}
+	}
+	return Info{rec.Text, st.ModTime()}, nil
+}
+
+// Pass reads the recipients of one channel of a message, once.
+type Pass struct {
+	name Name
+	f    *os.File
+	r    *bufio.Reader
+	at   int64
+}
+
+// OpenPass begins reading.
+func (d Dir) OpenPass(id ID, c Channel) (*Pass, error) {
+	n := id.Recipients(c)
+	f, err := os.Open(d.Path(n))
+	if err != nil {
+		return nil, &Error{"unable to open", n, err}
+	}
+	return &Pass{name: n, f: f, r: bufio.NewReaderSize(f, 1024)}, nil
+}
+
+// Recipient is a record of a recipients file. It is done or still to be served.
+type Recipient struct {
+	Address string
+	Done    bool
+	At      int64 // offset of the record in its file
+}
+
+// ErrUnknownType says that a record is neither a recipient to be served nor one
+// that is done.
+var ErrUnknownType = errUnknownType
+
+// Next returns the next recipient; io.EOF ends the pass.
+func (p *Pass) Next() (Recipient, error) {
+	rec, err := envelope.ReadRecord(p.r)
+	if errors.Is(err, envelope.ErrFormat) {
+		return Recipient{}, ErrUnknownType
+	}
+	if err != nil {
+		return Recipient{}, err
+	}
+	r := Recipient{Address: rec.Text, Done: rec.Type == 'D', At: p.at}
+	p.at += int64(len(rec.Text)) + 2
+	if rec.Type != 'T' && rec.Type != 'D' {
+		return Recipient{}, ErrUnknownType
+	}
+	return r, nil
+}
+
+// Close ends the pass.
+func (p *Pass) Close() { p.f.Close() }
+
+// MarkDone marks the recipient at offset at as served: one byte, written in
+// place. It is not synced; a crash costs a second delivery, never a lost one.
+func (d Dir) MarkDone(id ID, c Channel, at int64) error {
+	n := id.Recipients(c)
+	f, err := os.OpenFile(d.Path(n), os.O_WRONLY, 0)
+	if err != nil {
+		return &Error{"trouble marking", n, err}
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte{'D'}, at); err != nil {
+		return &Error{"trouble marking", n, err}
+	}
+	return nil
+}
+
+// NextAttempt returns when a channel of a message is due: the modification time
+// of its recipients file. There is none if the channel has nothing left to do.
+func (d Dir) NextAttempt(id ID, c Channel) (due time.Time, exists bool, err error) {
+	n := id.Recipients(c)
+	st, err := os.Stat(d.Path(n))
+	if errors.Is(err, os.ErrNotExist) {
+		return time.Time{}, false, nil
+	}
+	if err != nil {
+		return time.Time{}, false, &Error{"unable to stat", n, err}
+	}
+	return st.ModTime(), true, nil
+}
+
+// SetNextAttempt stores when a channel of a message is due.
+func (d Dir) SetNextAttempt(id ID, c Channel, due time.Time) error {
+	n := id.Recipients(c)
+	if err := os.Chtimes(d.Path(n), due, due); err != nil {
+		return &Error{"unable to utime", n, err}
+	}
+	return nil
+}
+
+// AppendBounce adds a paragraph to the bounce file of a message.
+func (d Dir) AppendBounce(id ID, paragraph string) error {
+	n := id.Bounce()
+	f, err := os.OpenFile(d.Path(n), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return &Error{"unable to append to", n, err}
+	}
+	defer f.Close()
+	before, err := f.Stat()
+	if err != nil {
+		return &Error{"unable to append to", n, err}
+	}
+	if _, err := f.WriteString(paragraph); err != nil {
+		f.Truncate(before.Size()) // the caller tries again; half a paragraph must not stay
+		return &Error{"unable to append to", n, err}
+	}
+	return nil
+}

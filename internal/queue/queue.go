@@ -1,0 +1,188 @@
+// Package queue owns the directory HOME/queue: names, states and the order in
+// which files appear and go. See spec "The queue", sections 2 to 5 and 9 to 14.
+//
+// A message's number is the inode number of its mess file. Its files move it
+// through these states, + there, - not there, ? either:
+//
+//	     mess intd todo info local remote bounce
+//	S1    -    -    -    -    -     -      -     unused
+//	S2    +    -    -    -    -     -      -     being written, removed, or debris
+//	S3    +    +    -    -    -     -      -     envelope being written, or debris
+//	S4    +    ?    +    ?    ?     ?      -     queued
+//	S5    +    -    -    +    ?     ?      ?     preprocessed
+//
+// Enter takes S1 to S4, and nothing of a message may be acknowledged before it has
+// returned. Preprocess takes S4 to S5, up to the removal of todo. Removing info
+// commits the end of a message.
+//
+// Differs from qmail: the directory entries that name a message are synced before
+// it is acknowledged, since Linux file systems do not promise to do so.
+//
+// Whoever can write here is qmailq or qmails. Bytes in the files come from any
+// local user and are never more than records of package envelope.
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"quail/internal/conf"
+)
+
+// Times that programs on both sides of the queue rely on.
+const (
+	// Death is how long qmail-queue may take over one message. It must stay below
+	// Ossified, so that qmail-send never removes a file that a live qmail-queue
+	// holds.
+	Death = 24 * time.Hour
+	// Ossified is the age, by access time, at which debris is removed.
+	Ossified = 36 * time.Hour
+)
+
+// ID is the number of a message.
+type ID uint64
+
+// String returns the number as file names have it.
+func (id ID) String() string { return strconv.FormatUint(uint64(id), 10) }
+
+// ParseID reads a file name; names of anything but decimal digits are not ours.
+func ParseID(name string) (ID, bool) {
+	for i := 0; i < len(name); i++ {
+		if name[i] < '0' || name[i] > '9' {
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseUint(name, 10, 64)
+	return ID(n), err == nil
+}
+
+// Name is a file's path relative to the queue directory, as log lines show it.
+type Name string
+
+func (id ID) split(dir string) Name {
+	return Name(dir + "/" + strconv.FormatUint(uint64(id)%conf.Split, 10) + "/" + id.String())
+}
+
+// The files of a message.
+func (id ID) Mess() Name   { return id.split("mess") }
+func (id ID) Info() Name   { return id.split("info") }
+func (id ID) Intd() Name   { return Name("intd/" + id.String()) }
+func (id ID) Todo() Name   { return Name("todo/" + id.String()) }
+func (id ID) Bounce() Name { return Name("bounce/" + id.String()) }
+
+// Recipients is the file of the recipients that a channel has to serve.
+func (id ID) Recipients(c Channel) Name { return id.split(c.String()) }
+
+// Channel is one of the two ways out of the queue.
+type Channel int
+
+// The channels, in the order in which everything looks at them.
+const (
+	Local Channel = iota
+	Remote
+)
+
+// Channels lists them.
+var Channels = [...]Channel{Local, Remote}
+
+// String is the channel's name in the queue and in log lines.
+func (c Channel) String() string {
+	if c == Local {
+		return "local"
+	}
+	return "remote"
+}
+
+// Dir is the queue directory, an absolute path.
+type Dir string
+
+// In returns the queue of a qmail home.
+func In(home string) Dir { return Dir(filepath.Join(home, "queue")) }
+
+// Path returns the full path of a file of the queue.
+func (d Dir) Path(n Name) string { return string(d) + "/" + string(n) }
+
+// Error is a failed operation on one file of the queue. Doing says what could not
+// be done, as in "unable to open".
+type Error struct {
+	Doing string
+	Name  Name
+	Err   error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s %s: %v", e.Doing, e.Name, e.Err) }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Exists reports whether a file is there. An error means that nobody can tell.
+func (d Dir) Exists(n Name) (bool, error) {
+	_, err := os.Lstat(d.Path(n))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &Error{"unable to stat", n, err}
+	}
+	return true, nil
+}
+
+// Remove unlinks a file; one that is not there is as good as removed.
+func (d Dir) Remove(n Name) error {
+	if err := unix.Unlink(d.Path(n)); err != nil && err != unix.ENOENT {
+		return &Error{"unable to unlink", n, err}
+	}
+	return nil
+}
+
+// syncDir makes the entries of a file's directory durable.
+func (d Dir) syncDir(n Name) error {
+	dir := Name(filepath.Dir(string(n)))
+	f, err := os.Open(d.Path(dir))
+	if err != nil {
+		return &Error{"unable to open", dir, err}
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return &Error{"trouble fsyncing", dir, err}
+	}
+	return nil
+}
+
+// Scan calls visit for each message number in one directory of the queue, such as
+// "todo" or "info/3", until visit returns false. Other names are passed over.
+func (d Dir) Scan(dir Name, visit func(ID) bool) error {
+	f, err := os.Open(d.Path(dir))
+	if err != nil {
+		return &Error{"unable to opendir", dir, err}
+	}
+	defer f.Close()
+	for {
+		names, err := f.Readdirnames(256)
+		for _, name := range names {
+			if id, ok := ParseID(name); ok && !visit(id) {
+				return nil
+			}
+		}
+		if len(names) == 0 {
+			if err == io.EOF {
+				return nil
+			}
+			return &Error{"trouble reading", dir, err}
+		}
+	}
+}
+
+// Splits lists the subdirectories of a split directory: "info/0", "info/1", ….
+func Splits(dir string) []Name {
+	out := make([]Name, conf.Split)
+	for i := range out {
+		out[i] = Name(dir + "/" + strconv.Itoa(i))
+	}
+	return out
+}
