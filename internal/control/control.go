@@ -80,12 +80,13 @@ func Number(s string) int {
 }
 
 // List returns the lines of a file, trailing spaces and tabs stripped, without
-// those that are then empty or begin with #.
+// those that are then empty or begin with # or NUL. A NUL further on divides a
+// line into items.
 func (d Dir) List(name string) (items []string, set bool, err error) {
 	contents, set, err := d.read(name)
 	for _, line := range strings.Split(contents, "\n") {
-		if line = trim(line); line != "" && line[0] != '#' {
-			items = append(items, line)
+		if line = trim(line); line != "" && line[0] != '#' && line[0] != 0 {
+			items = append(items, strings.Split(line, "\x00")...)
 		}
 	}
 	return items, set, err

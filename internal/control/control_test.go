@@ -62,6 +62,11 @@ func TestListAndMap(t *testing.T) {
 	if !reflect.DeepEqual(items, want) || !set || err != nil {
 		t.Errorf("List = %q, %v, %v, want %q", items, set, err, want)
 	}
+	// Learned from qmail-showctl of the original: a NUL ends an item.
+	nul := dir(t, map[string]string{"nul": "x\x00\ny\x00\x00z \n\x00a\n#b\x00c\n"})
+	if items, _, _ := nul.List("nul"); !reflect.DeepEqual(items, []string{"x", "", "y", "", "z"}) {
+		t.Errorf("List with NULs = %q", items)
+	}
 	m, _, _ := d.Map("l")
 	if v, ok := m.Lookup("x"); v != "2:3" || !ok || len(m) != 1 {
 		t.Errorf("Map = %q, want the last x alone", m)
