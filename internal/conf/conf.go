@@ -8,7 +8,10 @@
 // before they start anything.
 package conf
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // The linker can set strings only, so numbers are parsed below, once.
 var (
@@ -28,7 +31,14 @@ var (
 
 	groupQmail   = "qmail"
 	groupNofiles = "nofiles"
+
+	// mark repeats the values above that must fit an installation, in a form that
+	// scripts/install finds in the file without running it: a word, the home, the
+	// split and the owner of HOME/alias, each followed by a colon. Only make sets it.
+	mark string
 )
+
+var _ = consistent(mark)
 
 // Where the suite lives and how its queue is laid out.
 var (
@@ -58,6 +68,15 @@ var (
 	GroupQmail   = groupQmail
 	GroupNofiles = groupNofiles
 )
+
+// consistent holds the mark against the values that it repeats. It is also what
+// keeps the linker from leaving an unused string out.
+func consistent(mark string) bool {
+	if mark != "" && !strings.HasSuffix(mark, ":"+home+":"+split+":"+userAlias+":") {
+		panic("conf: linked with the wrong mark " + strconv.Quote(mark))
+	}
+	return true
+}
 
 // number parses a linked-in number. A build with a bad one must not start at all.
 func number(s string, base int) uint64 {

@@ -20,3 +20,26 @@ func TestNumberRefuses(t *testing.T) {
 		}()
 	}
 }
+
+func TestMarkMustFit(t *testing.T) {
+	for _, c := range []struct {
+		mark string
+		fits bool
+	}{
+		{"", true}, // a build without make
+		{"word:/var/qmail:23:alias:", true},
+		{"word:/var/qmail2:23:alias:", false},
+		{"word:/var/qmail:2:alias:", false},
+		{"word:/var/qmail:23:joe:", false},
+		{"word:/x/var/qmail:23:alias", false},
+	} {
+		func() {
+			defer func() {
+				if fits := recover() == nil; fits != c.fits {
+					t.Errorf("mark %q taken: %v, want %v", c.mark, fits, c.fits)
+				}
+			}()
+			consistent(c.mark)
+		}()
+	}
+}

@@ -24,6 +24,8 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+
+	_ "quail/internal/conf" // so that every program carries the mark of its home
 )
 
 // Exit statuses that the whole suite shares (spec "qmail-local", section 5).
