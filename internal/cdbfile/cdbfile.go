@@ -65,8 +65,7 @@ func Create(tmp string) (*Draft, error) {
 // Add appends a record.
 func (d *Draft) Add(r cdb.Record) error { return d.w.Add(r) }
 
-// Finish completes the database and returns when it is on disk. Afterwards, and
-// after a failure, only Publish and Discard may be called.
+// Finish completes the database and returns when it is on disk.
 func (d *Draft) Finish() error {
 	err := d.w.Finish()
 	if err == nil {
@@ -75,7 +74,7 @@ func (d *Draft) Finish() error {
 	return errors.Join(err, d.f.Close())
 }
 
-// Discard gives up a draft that will not be finished. Its file stays.
+// Discard gives up a draft that was not finished; else it does nothing.
 func (d *Draft) Discard() { d.f.Close() }
 
 // Publish renames a finished draft to name and returns when the directory is on
