@@ -1,0 +1,207 @@
+package getpw
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"quail/internal/proc"
+	"quail/internal/prog"
+	"quail/internal/users"
+)
+
+// Where accounts are listed and who else knows some. Variables so that tests can
+// point at their own.
+var (
+	passwdFile   = "/etc/passwd"
+	nsswitchFile = "/etc/nsswitch.conf"
+	patience     = 30 * time.Second // with one answer of the name service
+)
+
+// accounts answers what getpwnam would. A static program has no getpwnam: it reads
+// /etc/passwd itself, and where accounts come from elsewhere too it asks getent,
+// which is part of every system that has a name service switch.
+type accounts struct {
+	p       *prog.Process
+	loaded  bool
+	passwd  []byte
+	sources sources
+}
+
+// sources is what nsswitch.conf says about accounts.
+type sources struct {
+	fileFirst bool // what /etc/passwd has, it decides
+	others    bool // what it does not have may be elsewhere
+}
+
+// find returns the account called name, without Dash and Ext. An error means that
+// it cannot be known now whether there is one.
+func (k *accounts) find(name string) (account users.Assignment, ok bool, err error) {
+	if err := k.load(); err != nil {
+		return users.Assignment{}, false, err
+	}
+	// No account is called so, and getent would take the second for an option.
+	if name == "" || name[0] == '-' {
+		return users.Assignment{}, false, nil
+	}
+	if k.sources.fileFirst || !k.sources.others {
+		if account, ok, err = inPasswd(k.passwd, name); ok || err != nil {
+			return account, ok, err
+		}
+	}
+	if !k.sources.others {
+		return users.Assignment{}, false, nil
+	}
+	return k.getent(name)
+}
+
+// load reads the two files, once.
+func (k *accounts) load() (err error) {
+	if k.loaded {
+		return nil
+	}
+	if k.passwd, err = os.ReadFile(passwdFile); err != nil {
+		return fmt.Errorf("read accounts: %w", err)
+	}
+	nsswitch, err := os.ReadFile(nsswitchFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read sources of accounts: %w", err)
+	}
+	k.sources = parseSources(string(nsswitch), hasCompatLines(k.passwd))
+	k.loaded = true
+	return nil
+}
+
+// parseSources reads the line "passwd: SOURCE [ACTION] SOURCE …" of nsswitch.conf.
+// Without one, /etc/passwd is all there is.
+func parseSources(nsswitch string, compatLines bool) sources {
+	s := sources{fileFirst: true}
+	for line := range strings.Lines(nsswitch) {
+		line, _, _ = strings.Cut(line, "#")
+		database, list, ok := strings.Cut(line, ":")
+		if !ok || strings.TrimSpace(database) != "passwd" {
+			continue
+		}
+		names := sourceNames(list)
+		s.fileFirst = len(names) == 0 || names[0] == "files" || names[0] == "compat"
+		for _, name := range names {
+			switch name {
+			case "files", "systemd": // systemd's own accounts get no mail
+			case "compat":
+				// There, /etc/passwd itself can refer to NIS, and exclude names from it.
+				s.others = s.others || compatLines
+				s.fileFirst = s.fileFirst && !compatLines
+			default:
+				s.others = true
+			}
+		}
+		return s
+	}
+	return s
+}
+
+// sourceNames returns the names in a list of sources, without the actions in
+// brackets, which may contain blanks.
+func sourceNames(list string) []string {
+	var names strings.Builder
+	for list != "" {
+		before, action, _ := strings.Cut(list, "[")
+		names.WriteString(before + " ")
+		_, list, _ = strings.Cut(action, "]")
+	}
+	return strings.Fields(names.String())
+}
+
+// hasCompatLines reports whether lines of passwd refer to NIS: "+name", "-name".
+func hasCompatLines(passwd []byte) bool {
+	return slices.ContainsFunc(strings.Split(string(passwd), "\n"), isCompatLine)
+}
+
+func isCompatLine(line string) bool {
+	return line != "" && (line[0] == '+' || line[0] == '-')
+}
+
+// inPasswd finds the first line of passwd for name.
+func inPasswd(passwd []byte, name string) (users.Assignment, bool, error) {
+	for line := range strings.Lines(string(passwd)) {
+		if strings.HasPrefix(line, name+":") && !isCompatLine(line) {
+			account, err := parseAccount(line)
+			return account, err == nil, err
+		}
+	}
+	return users.Assignment{}, false, nil
+}
+
+// parseAccount reads the line "name:password:uid:gid:gecos:home:shell". A line
+// that is there but makes no sense is an error: its owner's mail must wait.
+func parseAccount(line string) (users.Assignment, error) {
+	f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
+	if len(f) < 6 {
+		return users.Assignment{}, fmt.Errorf("account %q: %d fields", f[0], len(f))
+	}
+	// The two formats share their idea of an id.
+	return users.ParseRecord(strings.Join([]string{f[0], f[2], f[3], f[5], "", "", ""}, "\x00"))
+}
+
+// getent asks the name service for name.
+func (k *accounts) getent(name string) (users.Assignment, bool, error) {
+	line, status, err := k.runGetent(name)
+	switch {
+	case err != nil:
+		return users.Assignment{}, false, fmt.Errorf("run getent passwd %q: %w", name, err)
+	case status.Crashed():
+		return users.Assignment{}, false, fmt.Errorf("getent passwd %q crashed or took too long", name)
+	case status.Code() == 2:
+		return users.Assignment{}, false, nil
+	case !status.OK():
+		return users.Assignment{}, false, fmt.Errorf("getent passwd %q: exit status %d", name, status.Code())
+	}
+	account, err := parseAccount(line)
+	if err != nil {
+		return users.Assignment{}, false, err
+	}
+	// getent takes a number for a user id, and a stranger may write to 1000@host.
+	// Otherwise the service may have a spelling of its own for the name.
+	if _, err := strconv.ParseUint(name, 10, 64); !errors.Is(err, strconv.ErrSyntax) && account.User != name {
+		return users.Assignment{}, false, nil
+	}
+	return account, true, nil
+}
+
+// runGetent returns the first line that getent prints, and how it ended.
+func (k *accounts) runGetent(name string) (line string, status proc.Status, err error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return "", status, err
+	}
+	defer null.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return "", status, err
+	}
+	defer r.Close()
+	child, err := proc.Command{
+		Args:  []string{"getent", "passwd", name},
+		Env:   k.p.Env,
+		Dir:   "/",
+		Stdin: null, Stdout: w, Stderr: k.p.Stderr,
+	}.Start()
+	w.Close()
+	if err != nil {
+		return "", status, err
+	}
+	timer := time.AfterFunc(patience, func() { child.Signal(syscall.SIGKILL) })
+	output, err := io.ReadAll(io.LimitReader(r, 65536))
+	r.Close() // one that says more than that must not wait for us
+	status, waitErr := child.Wait()
+	timer.Stop()
+	line, _, _ = strings.Cut(string(output), "\n")
+	return line, status, errors.Join(err, waitErr)
+}
