@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"quail/internal/envelope"
 )
 
@@ -140,4 +142,37 @@ func (d Dir) AppendBounce(id ID, paragraph string) error {
 		return &Error{"unable to append to", n, err}
 	}
 	return nil
+}
+
+// SweepPid removes what submissions that never got further left in pid/: every
+// entry that nobody has accessed since before.
+func (d Dir) SweepPid(before time.Time) {
+	f, err := os.Open(d.Path("pid"))
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	for {
+		names, _ := f.Readdirnames(256)
+		if len(names) == 0 {
+			return
+		}
+		for _, name := range names {
+			n := Name("pid/" + name)
+			if at, err := d.accessed(n); err == nil && !at.After(before) {
+				d.Remove(n)
+			}
+		}
+	}
+}
+
+// Accessed returns when a message's text was last read.
+func (d Dir) Accessed(id ID) (time.Time, error) { return d.accessed(id.Mess()) }
+
+func (d Dir) accessed(n Name) (time.Time, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(d.Path(n), &st); err != nil {
+		return time.Time{}, &Error{"unable to stat", n, err}
+	}
+	return time.Unix(int64(st.Atim.Sec), int64(st.Atim.Nsec)), nil
 }

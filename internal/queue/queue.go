@@ -154,29 +154,47 @@ func (d Dir) syncDir(n Name) error {
 	return nil
 }
 
-// Scan calls visit for each message number in one directory of the queue, such as
-// "todo" or "info/3", until visit returns false. Other names are passed over.
-func (d Dir) Scan(dir Name, visit func(ID) bool) error {
+// Scan lists the message numbers in one directory of the queue, such as "todo" or
+// "info/3", in the order of the directory. Other names are passed over.
+type Scan struct {
+	dir   Name
+	f     *os.File
+	names []string
+}
+
+// OpenScan begins a scan.
+func (d Dir) OpenScan(dir Name) (*Scan, error) {
 	f, err := os.Open(d.Path(dir))
 	if err != nil {
-		return &Error{"unable to opendir", dir, err}
+		return nil, &Error{"unable to opendir", dir, err}
 	}
-	defer f.Close()
+	return &Scan{dir: dir, f: f}, nil
+}
+
+// Next returns the next number; io.EOF ends the scan. What appears or goes while
+// a scan is open may or may not be seen.
+func (s *Scan) Next() (ID, error) {
 	for {
-		names, err := f.Readdirnames(256)
-		for _, name := range names {
-			if id, ok := ParseID(name); ok && !visit(id) {
-				return nil
+		for len(s.names) > 0 {
+			name := s.names[0]
+			s.names = s.names[1:]
+			if id, ok := ParseID(name); ok {
+				return id, nil
 			}
 		}
-		if len(names) == 0 {
-			if err == io.EOF {
-				return nil
-			}
-			return &Error{"trouble reading", dir, err}
+		names, err := s.f.Readdirnames(256)
+		if len(names) == 0 && err == io.EOF {
+			return 0, io.EOF
 		}
+		if len(names) == 0 && err != nil {
+			return 0, &Error{"trouble reading", s.dir, err}
+		}
+		s.names = names
 	}
 }
+
+// Close ends the scan.
+func (s *Scan) Close() { s.f.Close() }
 
 // Splits lists the subdirectories of a split directory: "info/0", "info/1", ….
 func Splits(dir string) []Name {

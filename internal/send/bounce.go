@@ -1,0 +1,169 @@
+package send
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"quail/internal/mailaddr"
+	"quail/internal/prog"
+	"quail/internal/queue"
+	"quail/internal/received"
+	"quail/internal/submit"
+)
+
+// Bounces are in qmail-send's own format, QSBMF: programs read them. See spec
+// "qmail-start and qmail-send", sections 11 and 12.
+
+// doubleBounceSender marks a bounce of a bounce; it is never answered.
+const doubleBounceSender = "#@[]"
+
+// paragraph returns what bounce/ID gets for one recipient that has failed.
+func paragraph(recipient, report string) string {
+	text := []byte(report)
+	if len(text) > 0 && text[len(text)-1] != '\n' {
+		text = append(text, '\n')
+	}
+	// A blank line would end the paragraph. As in qmail, the last byte is not
+	// looked at, so a report ending in two line feeds keeps one.
+	for i := len(text) - 2; i > 0; i-- {
+		if text[i] == '\n' && text[i-1] == '\n' {
+			text[i] = '/'
+		}
+	}
+	return "<" + strings.ReplaceAll(recipient, "\n", "_") + ">:\n" + string(text) + "\n"
+}
+
+// bounce is a message that reports failed deliveries.
+type bounce struct {
+	sender    string // of the envelope
+	recipient string
+	head      string // all before the paragraphs
+	middle    string // between the paragraphs and the message
+}
+
+// newBounce returns the bounce of a message from sender. ok is false if that
+// message must not be answered, being a double bounce itself.
+func (s *settings) newBounce(sender string, date string) (b bounce, ok bool) {
+	sender = strings.TrimSuffix(sender, verpMark)
+	const single = "I'm afraid I wasn't able to deliver your message to the following addresses.\n" +
+		"This is a permanent error; I've given up. Sorry it didn't work out.\n\n"
+	const double = "I tried to deliver a bounce message to this address, but the bounce bounced!\n\n"
+	introduction := single
+	switch sender {
+	case doubleBounceSender:
+		return bounce{}, false
+	case "":
+		b = bounce{sender: doubleBounceSender, recipient: s.doubleBounce,
+			middle: "--- Below this line is the original bounce.\n\nReturn-Path: <>\n"}
+		introduction = double
+	default:
+		b = bounce{recipient: sender,
+			middle: "--- Below this line is a copy of the message.\n\nReturn-Path: <" + mailaddr.Quote(sender) + ">\n"}
+	}
+	b.head = fmt.Sprintf("Date: %s\nFrom: %s@%s\nTo: %s\nSubject: failure notice\n\n"+
+		"Hi. This is the qmail-send program at %s.\n%s",
+		date, mailaddr.QuoteLocal(s.bounceFrom), s.bounceHost, mailaddr.Quote(b.recipient), s.bounceHost, introduction)
+	return b, true
+}
+
+// bounceResult is what came of injecting a bounce.
+type bounceResult struct {
+	id      queue.ID
+	qp      int
+	problem string // for the log; "" if it is queued
+}
+
+const (
+	bounceNotStarted = "unable to start qmail-queue, will try later"
+	bounceTrouble    = "trouble injecting bounce message, will try later"
+)
+
+// inject puts the bounce into the queue, with the paragraphs and the text of the
+// message it answers.
+func (b bounce) inject(p *prog.Process, d queue.Dir, id queue.ID) bounceResult {
+	m, err := submit.Open(p)
+	if err != nil {
+		return bounceResult{id: id, problem: bounceNotStarted}
+	}
+	m.WriteString(b.head)
+	for _, part := range []struct {
+		n     queue.Name
+		after string
+	}{{id.Bounce(), b.middle}, {id.Mess(), ""}} {
+		if err := copyFile(m, d.Path(part.n)); err != nil {
+			m.Fail()
+		}
+		m.WriteString(part.after)
+	}
+	m.From(b.sender)
+	m.To(b.recipient)
+	if result := m.Close(); !result.OK() {
+		return bounceResult{id: id, problem: bounceTrouble}
+	}
+	return bounceResult{id: id, qp: m.QP}
+}
+
+func copyFile(w io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}
+
+// startBounce injects the bounce of a finished message, if it has one to send.
+// underway means that the message's end waits for it; ok is false if it has to be
+// tried again later.
+func (s *sender) startBounce(id queue.ID) (underway, ok bool) {
+	exists, err := s.dir.Exists(id.Bounce())
+	if err != nil {
+		s.log.trouble("unable to stat", id.Bounce(), "")
+		return false, false
+	}
+	if !exists {
+		return false, true
+	}
+	info, err := s.dir.ReadInfo(id)
+	if err != nil {
+		return false, false
+	}
+	b, answer := s.settings.newBounce(info.Sender, received.Date(s.p.Now()))
+	if !answer {
+		s.log.tripleBounce(id)
+		return false, s.removeBounce(id)
+	}
+	s.bouncing++
+	go func() {
+		result := b.inject(s.p, s.dir, id)
+		s.events <- func() { s.bounceDone(result) }
+	}()
+	return true, true
+}
+
+// bounceDone goes on with a message whose bounce has been handed in.
+func (s *sender) bounceDone(r bounceResult) {
+	s.bouncing--
+	if r.problem != "" {
+		s.log.warning(r.problem)
+		s.finished.add(entry{s.now + retrySystem, r.id})
+		return
+	}
+	s.log.bounced(r.id, r.qp)
+	if !s.removeBounce(r.id) {
+		s.finished.add(entry{s.now + retrySystem, r.id})
+		return
+	}
+	s.endMessage(r.id)
+}
+
+func (s *sender) removeBounce(id queue.ID) bool {
+	if err := s.dir.Remove(id.Bounce()); err != nil {
+		s.log.trouble("unable to unlink", id.Bounce(), "")
+		return false
+	}
+	return true
+}

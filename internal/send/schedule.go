@@ -1,0 +1,100 @@
+package send
+
+import "quail/internal/queue"
+
+// entry is a message that is due at a time, in seconds of the clock.
+type entry struct {
+	due int64
+	id  queue.ID
+}
+
+// schedule is a heap of entries, earliest first: 16 bytes for each.
+type schedule []entry
+
+// min returns the earliest entry.
+func (s schedule) min() (entry, bool) {
+	if len(s) == 0 {
+		return entry{}, false
+	}
+	return s[0], true
+}
+
+func (s *schedule) add(e entry) {
+	h := append(*s, e)
+	i := len(h) - 1
+	for i > 0 {
+		parent := (i - 1) / 2
+		if h[parent].due <= e.due {
+			break
+		}
+		h[i] = h[parent]
+		i = parent
+	}
+	h[i] = e
+	*s = h
+}
+
+// removeMin removes the entry that min returned.
+func (s *schedule) removeMin() {
+	h := *s
+	last := h[len(h)-1]
+	h = h[:len(h)-1]
+	*s = h
+	if len(h) == 0 {
+		return
+	}
+	i := 0
+	for {
+		child := 2*i + 1
+		if child >= len(h) {
+			break
+		}
+		if child+1 < len(h) && h[child+1].due < h[child].due {
+			child++
+		}
+		if last.due <= h[child].due {
+			break
+		}
+		h[i] = h[child]
+		i = child
+	}
+	h[i] = last
+}
+
+// takeDue removes and returns the earliest entry if it is due now.
+func (s *schedule) takeDue(now int64) (queue.ID, bool) {
+	e, ok := s.min()
+	if !ok || e.due > now {
+		return 0, false
+	}
+	s.removeMin()
+	return e.id, true
+}
+
+// dueNow makes every entry due: all times equal is a heap in any order.
+func (s schedule) dueNow(now int64) {
+	for i := range s {
+		s[i].due = now
+	}
+}
+
+// skip is the step of the retry formula, in square roots of seconds.
+var skip = [len(queue.Channels)]int64{queue.Local: 10, queue.Remote: 20}
+
+// nextRetry returns when a message born at birth is tried again after an attempt
+// that starts now: the square root of the age grows by skip each time.
+func nextRetry(birth, now int64, c queue.Channel) int64 {
+	n := squareRoot(max(0, now-birth)) + skip[c]
+	return birth + n*n
+}
+
+// squareRoot returns the largest integer whose square is at most n.
+func squareRoot(n int64) int64 {
+	root := int64(0)
+	for bit := int64(1) << 31; bit > 0; bit >>= 1 {
+		if t := root | bit; t <= n/max(t, 1) {
+			root = t
+		}
+	}
+	return root
+}

@@ -1,0 +1,327 @@
+// Package send is qmail-send, the manager of the queue. It preprocesses what
+// qmail-queue leaves in todo, hands recipients to the spawners, tries again what
+// was deferred, reports what failed, and removes what is done. See spec
+// "qmail-start and qmail-send".
+//
+// One goroutine owns all state: it runs events, which others send it as
+// functions, and between them takes one small step of each kind of work. Nothing
+// but logging, files of the queue and qmail-clean can hold it up.
+//
+// Everything that must survive is in the queue. A crash loses the times of the
+// next attempts, which are then made at once, and may deliver twice whom a mark
+// had not yet reached.
+//
+// Bytes come from strangers by way of the queue's records and of reports. They
+// are compared, copied and made safe for the log, never parsed any further.
+package send
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"quail/internal/conf"
+	"quail/internal/control"
+	"quail/internal/delivery"
+	"quail/internal/prog"
+	"quail/internal/queue"
+)
+
+// Intervals, in seconds.
+const (
+	rescanTodo  = 1500  // todo is looked at even if nobody pulls the trigger
+	retrySystem = 123   // after trouble with files
+	rescanMess  = 76431 // debris is looked for
+	retryDisk   = 10    // where nothing goes on before it works
+	maxSleep    = 86400
+)
+
+// sender is the state of qmail-send.
+type sender struct {
+	p        *prog.Process
+	log      journal
+	dir      queue.Dir
+	control  control.Dir
+	settings settings
+	events   chan func()
+	now      int64 // seconds, taken once a turn
+
+	channels   [len(queue.Channels)]*channel
+	jobs       int
+	deliveries uint64 // started so far
+	finished   schedule
+	unknown    schedule // could not be looked at
+	timers     []timer
+
+	trigger   *queue.Trigger
+	todo      scan
+	triggered bool
+	debris    scan
+
+	clean struct {
+		requests *os.File
+		answers  *bufio.Reader
+		lost     bool
+	}
+	bouncing int // bounces being injected
+	exiting  bool
+}
+
+// timer is something to be done at a time.
+type timer struct {
+	at int64
+	do func()
+}
+
+// after has do run in a number of seconds.
+func (s *sender) after(seconds int64, do func()) {
+	s.timers = append(s.timers, timer{s.now + seconds, do})
+}
+
+// Run is qmail-send with the descriptors that qmail-start gives it: 0 the log, 1
+// and 2 to and from qmail-lspawn, 3 and 4 qmail-rspawn, 5 and 6 qmail-clean.
+func Run(p *prog.Process) error {
+	p.Stderr = p.Stdin // 2 is a pipe; what we have to say goes to the log
+	s := &sender{p: p, log: journal{p.Stdin}, events: make(chan func()), control: control.In(conf.Home), dir: queue.In(conf.Home)}
+	if len(p.Extra) < 4 || p.Extra[0] == nil || p.Extra[1] == nil || p.Extra[2] == nil || p.Extra[3] == nil {
+		return s.cannotStart("descriptors 3 to 6 are not open; qmail-start has to start qmail-send")
+	}
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGALRM, syscall.SIGHUP)
+	lock, err := s.prepare()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	s.now = p.Now().Unix()
+	s.loadQueue()
+	s.logStatus()
+	s.loop(signals)
+	s.storeSchedules()
+	s.log.exiting()
+	return nil
+}
+
+func (s *sender) cannotStart(why string) error {
+	s.log.alert("cannot start: " + why)
+	return prog.Exit(prog.StatusTemporary)
+}
+
+// prepare does what must work before the first message: settings, the lock, the
+// spawners' greetings, the trigger.
+func (s *sender) prepare() (lock *os.File, err error) {
+	if _, err := os.Stat(conf.Home + "/."); err != nil {
+		return nil, s.cannotStart("unable to switch to home directory")
+	}
+	if s.settings, err = readSettings(s.control); err != nil {
+		return nil, s.cannotStart("unable to read controls")
+	}
+	if _, err := os.Stat(string(s.dir) + "/."); err != nil {
+		return nil, s.cannotStart("unable to switch to queue directory")
+	}
+	lock, busy, err := s.dir.Lock()
+	if busy {
+		return nil, s.cannotStart("qmail-send is already running")
+	}
+	if err != nil {
+		return nil, s.cannotStart("unable to open mutex")
+	}
+	pipes := [len(queue.Channels)][2]*os.File{{s.p.Stdout, s.p.Stderr}, {s.p.Extra[0], s.p.Extra[1]}}
+	for _, c := range queue.Channels {
+		s.channels[c] = &channel{c: c, limit: s.settings.concurrency[c]}
+		if err := s.connect(s.channels[c], pipes[c][0], pipes[c][1]); err != nil {
+			lock.Close()
+			return nil, s.cannotStart("hath the daemon spawn no fire?")
+		}
+	}
+	s.clean.requests, s.clean.answers = s.p.Extra[2], bufio.NewReader(s.p.Extra[3])
+	if s.trigger, err = s.dir.OpenTrigger(); err != nil {
+		lock.Close()
+		return nil, s.cannotStart("unable to open trigger")
+	}
+	go s.watchTrigger()
+	return lock, nil
+}
+
+func (s *sender) watchTrigger() {
+	for s.trigger.Wait() == nil {
+		s.events <- func() { s.triggered = true }
+	}
+}
+
+// loop takes turns until all there is to wait for has come.
+func (s *sender) loop(signals <-chan os.Signal) {
+	for !s.exiting || s.busy() {
+		s.wait(signals)
+		s.runTimers()
+		s.todoStep()
+		for _, ch := range s.channels {
+			s.passStep(ch)
+		}
+		if id, ok := s.unknown.takeDue(s.now); ok {
+			s.look(id)
+		}
+		if id, ok := s.finished.takeDue(s.now); ok {
+			s.finish(id)
+		}
+		s.debrisStep()
+	}
+}
+
+// busy reports whether deliveries or bounces are under way whose outcome counts.
+func (s *sender) busy() bool {
+	for _, ch := range s.channels {
+		if ch.alive && ch.used > 0 {
+			return true
+		}
+	}
+	return s.bouncing > 0
+}
+
+// wait runs the events that are there. If nothing else is to be done it waits for
+// one, or for the time when something will be.
+func (s *sender) wait(signals <-chan os.Signal) {
+	s.now = s.p.Now().Unix()
+	if d := s.wakeUp() - s.now; d > 0 {
+		t := time.NewTimer(time.Duration(min(d, maxSleep)) * time.Second)
+		select {
+		case e := <-s.events:
+			e()
+		case sig := <-signals:
+			s.signal(sig)
+		case <-t.C:
+		}
+		t.Stop()
+		s.now = s.p.Now().Unix()
+	}
+	for {
+		select {
+		case e := <-s.events:
+			e()
+		case sig := <-signals:
+			s.signal(sig)
+		default:
+			return
+		}
+	}
+}
+
+// wakeUp returns when the next step of any kind is due.
+func (s *sender) wakeUp() int64 {
+	at := s.debris.due
+	if s.debris.open() {
+		at = s.now
+	}
+	for _, t := range s.timers {
+		at = min(at, t.at)
+	}
+	if s.exiting {
+		return at
+	}
+	if s.todo.open() || s.triggered {
+		at = s.now
+	}
+	at = min(at, s.todo.due)
+	for _, ch := range s.channels {
+		if ch.pass != nil && ch.canStart() {
+			at = s.now
+		}
+		if e, ok := ch.due.min(); ok && ch.pass == nil && s.jobs < s.maxJobs() {
+			at = min(at, e.due)
+		}
+	}
+	for _, sch := range []schedule{s.unknown, s.finished} {
+		if e, ok := sch.min(); ok {
+			at = min(at, e.due)
+		}
+	}
+	return at
+}
+
+func (s *sender) runTimers() {
+	due := s.timers
+	s.timers = nil
+	for _, t := range due {
+		if t.at <= s.now {
+			t.do()
+		} else {
+			s.timers = append(s.timers, t)
+		}
+	}
+}
+
+func (s *sender) signal(sig os.Signal) {
+	switch sig {
+	case syscall.SIGTERM:
+		s.exiting = true
+	case syscall.SIGALRM:
+		for _, ch := range s.channels {
+			ch.due.dueNow(s.now)
+		}
+	case syscall.SIGHUP:
+		s.reread()
+	}
+}
+
+// reread takes up locals and virtualdomains, both or neither.
+func (s *sender) reread() {
+	if _, err := os.Stat(conf.Home + "/."); err != nil {
+		s.log.alert("unable to reread controls: unable to switch to home directory")
+		return
+	}
+	locals, err := readLocals(s.control, s.settings.me, s.settings.haveMe)
+	if err != nil {
+		s.log.alert("unable to reread control/locals")
+		return
+	}
+	virtualDomains, _, err := s.control.Map("virtualdomains")
+	if err != nil {
+		s.log.alert("unable to reread control/virtualdomains")
+		return
+	}
+	s.settings.routes.locals, s.settings.routes.virtualDomains = locals, virtualDomains
+}
+
+func (s *sender) logStatus() {
+	var used, limit [len(queue.Channels)]int
+	for i, ch := range s.channels {
+		used[i], limit[i] = ch.used, ch.limit
+	}
+	s.log.status(used, limit, s.exiting)
+}
+
+// cleanUp has qmail-clean remove files, and waits for it.
+func (s *sender) cleanUp(what string, id queue.ID) bool {
+	if s.clean.lost {
+		return false
+	}
+	_, err := io.WriteString(s.clean.requests, what+"/"+id.String()+"\x00")
+	var answer byte
+	if err == nil {
+		answer, err = s.clean.answers.ReadByte()
+	}
+	if err != nil {
+		s.clean.lost = true
+		s.log.alert("oh no! lost qmail-clean connection! dying...")
+		s.exiting = true
+		return false
+	}
+	if answer != delivery.CleanDone {
+		s.log.warning("qmail-clean unable to clean up " + what + "/" + id.String())
+		return false
+	}
+	return true
+}
+
+// asQueueError returns the operation and the file that err is about.
+func asQueueError(err error) (doing string, n queue.Name) {
+	var e *queue.Error
+	if errors.As(err, &e) {
+		return e.Doing, e.Name
+	}
+	return err.Error(), ""
+}
