@@ -1,0 +1,148 @@
+package inject
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"quail/internal/mailaddr"
+	"quail/internal/prog"
+	"quail/internal/received"
+	"quail/internal/rfc822"
+)
+
+// generate returns the fields that the message lacks, in the order in which they
+// go before its own.
+func (s *settings) generate(h *header) ([]string, error) {
+	prefix := ""
+	if h.resent {
+		prefix = "Resent-"
+	}
+	missing := func(name string) bool { return !h.seen[mailaddr.Lower(prefix+name)] }
+	var out []string
+	add := func(field string) { out = append(out, prefix+field) }
+	if missing("Date") {
+		add("Date: " + received.Date(s.now) + "\n")
+	}
+	if missing("Message-ID") {
+		add(fmt.Sprintf("Message-ID: <%s.%d.qmail@%s>\n", s.now.Format("20060102150405"), s.pid, s.idHost))
+	}
+	if missing("From") {
+		from, err := s.fromField()
+		if err != nil {
+			return nil, err
+		}
+		add(from)
+	}
+	if missing("To") && missing("Cc") {
+		add("Cc: recipient list not shown: ;\n")
+	}
+	if !h.resent && missing("Mail-Followup-To") && s.wantsFollowup(h.followup) {
+		add(followupField(h.followup))
+	}
+	return out, nil
+}
+
+// fromField returns the From field of the user, completed as if it had been
+// written in the message.
+func (s *settings) fromField() (string, error) {
+	address := mailaddr.QuoteLocal(s.user)
+	if s.host.set {
+		address += "@" + rfc822.Token{Kind: rfc822.Atom, Text: s.host.text}.String()
+	}
+	name := rfc822.Token{Kind: rfc822.Quoted, Text: s.name.text}
+	switch {
+	case s.name.set && s.nameAsComment:
+		name.Kind = rfc822.Comment
+		address += " " + name.String()
+	case s.name.set:
+		address = name.String() + " <" + address + ">"
+	}
+	list, err := rfc822.ParseField("From: "+address+"\n", s.names.Rewrite)
+	if err != nil {
+		return "", prog.Perm(err)
+	}
+	return list.Field, nil
+}
+
+// wantsFollowup reports whether the message goes to a mailing list of the user's.
+func (s *settings) wantsFollowup(list []rfc822.Address) bool {
+	return slices.ContainsFunc(list, func(a rfc822.Address) bool {
+		envelope, err := a.Envelope()
+		return err == nil && s.mailingLists.Has(envelope)
+	})
+}
+
+// followupField returns the Mail-Followup-To field: everybody in To and Cc, last
+// found first, each on a line of its own.
+func followupField(list []rfc822.Address) string {
+	var b strings.Builder
+	b.WriteString("Mail-Followup-To: ")
+	for i, a := range slices.Backward(list) {
+		b.WriteString(a.String())
+		if i > 0 {
+			b.WriteString(",\n  ")
+		}
+	}
+	b.WriteByte('\n')
+	return b.String()
+}
+
+// sender returns the envelope sender.
+func (s *settings) sender(o options, h *header) (string, error) {
+	switch {
+	case o.hasSender:
+		sender, err := s.envelopeAddress(o.sender)
+		if err != nil {
+			return "", prog.Perm(&rfc822.FieldError{Text: o.sender})
+		}
+		return sender, nil
+	case h.sender.set:
+		return h.sender.text + s.verp(), nil
+	}
+	sender, err := s.defaultSender()
+	return sender + s.verp(), err
+}
+
+// verp is the ending that makes qmail-send put each recipient into the sender.
+func (s *settings) verp() string {
+	if s.perRecipient {
+		return "-@[]"
+	}
+	return ""
+}
+
+// defaultSender returns the user's own address. The user is one word however it
+// looks; the host is read as part of a header field would be.
+func (s *settings) defaultSender() (string, error) {
+	user := s.senderUser
+	if s.perMessage {
+		user += "-" + strconv.FormatInt(s.now.Unix(), 10) + "." + strconv.Itoa(s.pid)
+	}
+	if s.perRecipient {
+		user += "-"
+	}
+	field := "Return-Path: " + rfc822.Token{Kind: rfc822.Quoted, Text: user}.String()
+	if s.senderHost.set {
+		field += "@" + rfc822.Token{Kind: rfc822.Atom, Text: s.senderHost.text}.String()
+	}
+	list, err := rfc822.ParseField(field+"\n", s.names.Rewrite)
+	if err != nil {
+		return "", prog.Perm(err)
+	}
+	sender, err := list.Addresses[0].Envelope()
+	if err != nil {
+		return "", prog.Perm(&rfc822.FieldError{Text: field})
+	}
+	return sender, nil
+}
+
+// envelopeAddress completes an address given as an argument.
+func (s *settings) envelopeAddress(text string) (string, error) {
+	a, err := rfc822.ParseAddress(text)
+	if err != nil {
+		return "", err
+	}
+	return s.names.Rewrite(a).Envelope()
+}
