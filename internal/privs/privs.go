@@ -9,6 +9,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,6 +56,27 @@ func lookup(file, kind, name string) (int, error) {
 		return 0, fmt.Errorf("unable to find %s %s: %w", kind, name, err)
 	}
 	return 0, &UnknownError{kind, name}
+}
+
+// Groups returns the ids of the groups that list the account name as a member.
+func Groups(name string) ([]int, error) {
+	f, err := os.Open(groupFile)
+	if err != nil {
+		return nil, fmt.Errorf("unable to find groups of %s: %w", name, err)
+	}
+	defer f.Close()
+	var gids []int
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		fields := strings.Split(lines.Text(), ":")
+		if len(fields) < 4 || !slices.Contains(strings.Split(fields[3], ","), name) {
+			continue
+		}
+		if id, err := strconv.ParseUint(fields[2], 10, 31); err == nil {
+			gids = append(gids, int(id))
+		}
+	}
+	return gids, lines.Err()
 }
 
 // Identity is who a process is: never more than one group, as in qmail, unless

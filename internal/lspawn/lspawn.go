@@ -1,0 +1,162 @@
+// Package lspawn is qmail-lspawn: it finds out which user a local address belongs
+// to and runs qmail-local as that user. See spec "Local delivery", sections 1 to 4.
+//
+// It runs as root for life, which qmail's child did only for a moment: Go cannot
+// fork, so users/cdb is read and qmail-getpw's answer parsed here. Both are bytes
+// of lower rank (the administrator's, qmailp's); package users reads them without
+// trusting an offset or a length. Nothing else here looks into anything: address,
+// sender and message go on as they came.
+package lspawn
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"quail/internal/cdbfile"
+	"quail/internal/conf"
+	"quail/internal/delivery"
+	"quail/internal/errno"
+	"quail/internal/mailaddr"
+	"quail/internal/privs"
+	"quail/internal/proc"
+	"quail/internal/prog"
+	"quail/internal/spawn"
+	"quail/internal/users"
+)
+
+// maxRecord bounds what qmail-getpw may answer, in bytes.
+const maxRecord = 65536
+
+// maxOutput is one byte more than a report keeps, so that it can tell.
+const maxOutput = 3001
+
+// Run is qmail-lspawn; its argument is the default delivery.
+func Run(p *prog.Process) error {
+	if len(p.Args) < 1 {
+		return prog.Exit(prog.StatusPermanent)
+	}
+	getpw, err := privs.Account(conf.UserPasswd, conf.GroupNofiles)
+	if err != nil {
+		return err
+	}
+	l := &lspawn{p: p, getpw: getpw}
+	return spawn.Run(p, spawn.Spawner{Start: l.start, Report: delivery.LocalReport, MaxOutput: maxOutput})
+}
+
+type lspawn struct {
+	p     *prog.Process
+	getpw privs.Identity // who looks up accounts
+}
+
+// start runs qmail-local for one delivery. Its steps are what stands between a
+// stranger's address and a process with a user's rights:
+func (l *lspawn) start(a spawn.Attempt) (*proc.Child, int) {
+	// 1. An address without a local part belongs to nobody; qmail throws it away.
+	local, domain, _ := mailaddr.Split(a.Recipient)
+	if local == "" {
+		return nil, 0
+	}
+	// 2. Whose is it? The administrator's assignments first, else an account's.
+	user, status := l.find(local)
+	if status != 0 {
+		return nil, status
+	}
+	// 3. Never root, whoever says so.
+	if user.UID == 0 {
+		return nil, delivery.StatusRoot
+	}
+	// 4. The user's uid and the one group, no other; and only if we can.
+	id := privs.Identity{UID: user.UID, GID: user.GID}
+	if _, err := id.Credential(); err != nil {
+		return nil, delivery.StatusSoft
+	}
+	child, err := proc.Command{
+		Args: []string{"bin/qmail-local", "--", user.User, user.Home, local, user.Dash, user.Ext,
+			domain, a.Sender, l.p.Args[0]},
+		Env:    l.p.Env,
+		Dir:    conf.Home,
+		Stdin:  a.Message,
+		Stdout: a.Output,
+		Stderr: a.Output,
+		As:     &id,
+	}.Start()
+	switch {
+	case err == nil:
+		return child, 0
+	case errno.Temporary(err):
+		return nil, delivery.StatusExecSoft
+	}
+	return nil, delivery.StatusExecHard
+}
+
+// find returns the assignment of a local part, or the status that says why there
+// is none.
+func (l *lspawn) find(local string) (users.Assignment, int) {
+	a, found, err := assigned(filepath.Join(conf.Home, "users/cdb"), local)
+	if err != nil {
+		return a, delivery.StatusCdb
+	}
+	if found {
+		return a, 0
+	}
+	return l.ask(local)
+}
+
+// assigned looks local up in users/cdb, which is opened for each delivery: the
+// administrator may have replaced it.
+func assigned(path, local string) (a users.Assignment, found bool, err error) {
+	f, err := cdbfile.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return a, false, nil
+	}
+	if err != nil {
+		return a, false, err
+	}
+	defer f.Close()
+	return users.Lookup(f.Reader, local)
+}
+
+// ask has qmail-getpw look for an account, under a user of its own.
+func (l *lspawn) ask(local string) (a users.Assignment, status int) {
+	answer, w, err := os.Pipe()
+	if err != nil {
+		return a, delivery.StatusSoft
+	}
+	defer answer.Close()
+	child, err := proc.Command{
+		Args:   []string{"bin/qmail-getpw", local},
+		Env:    l.p.Env,
+		Dir:    conf.Home,
+		Stdout: w,
+		As:     &l.getpw,
+	}.Start()
+	w.Close()
+	if err != nil {
+		return a, delivery.StatusGetpwSoft
+	}
+	record, err := io.ReadAll(io.LimitReader(answer, maxRecord))
+	answer.Close() // an endless answer ends here
+	end, waitErr := child.Wait()
+	switch {
+	case err != nil || waitErr != nil || end.Crashed():
+		return a, delivery.StatusSoft
+	case !end.OK():
+		return a, getpwStatus(end.Code())
+	}
+	if a, err = users.ParseRecord(string(record)); err != nil {
+		return a, delivery.StatusBug
+	}
+	return a, 0
+}
+
+// getpwStatus passes qmail-getpw's own status on, unless that is a Go program's
+// crash.
+func getpwStatus(code int) int {
+	if code == 2 {
+		return delivery.StatusSoft
+	}
+	return code
+}

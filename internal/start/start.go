@@ -1,0 +1,150 @@
+// Package start is qmail-start: it starts the programs of the queue's far side,
+// each under its own user, and becomes qmail-send. See spec "qmail-start and
+// qmail-send", section 1.
+//
+// It runs as root on the administrator's arguments and trusts its environment,
+// which all of qmail-local's programs will see. It opens no file but the password
+// and group files.
+//
+// Differs from qmail: descriptor 2 of qmail-lspawn, qmail-rspawn and qmail-clean is
+// the log instead of being closed, so that a program that dies says why.
+package start
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"quail/internal/conf"
+	"quail/internal/limits"
+	"quail/internal/privs"
+	"quail/internal/proc"
+	"quail/internal/prog"
+)
+
+// defaultDelivery is what happens to a user's mail if nobody says otherwise.
+const defaultDelivery = "./Mailbox"
+
+// accounts are the identities that the programs run under.
+type accounts struct{ root, log, queue, remote, send privs.Identity }
+
+func findAccounts() (a accounts, err error) {
+	for _, want := range []struct {
+		id          *privs.Identity
+		user, group string
+	}{
+		{&a.log, conf.UserLog, conf.GroupNofiles},
+		{&a.queue, conf.UserQueue, conf.GroupQmail},
+		{&a.remote, conf.UserRemote, conf.GroupQmail},
+		{&a.send, conf.UserSend, conf.GroupQmail},
+	} {
+		if *want.id, err = privs.Account(want.user, want.group); err != nil {
+			return a, err
+		}
+	}
+	// qmail-lspawn stays whoever we are, root in earnest.
+	a.root = privs.Identity{UID: os.Geteuid(), GID: a.send.GID}
+	// qmail-remote may need the groups that the administrator gave to its account.
+	groups, err := privs.Groups(conf.UserRemote)
+	a.remote.Groups = append(groups, a.remote.GID)
+	return a, err
+}
+
+// Run is qmail-start. It does not return if it succeeds.
+func Run(p *prog.Process) error {
+	// 1. All accounts first: a missing one must not leave half a suite running.
+	ids, err := findAccounts()
+	if err != nil {
+		return err
+	}
+	delivery := defaultDelivery
+	if len(p.Args) > 0 {
+		delivery = p.Args[0]
+	}
+	// 2. The log: to the logger if there is one, else where our output goes.
+	log := p.Stdout
+	if len(p.Args) > 1 {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		logger := proc.Command{Args: p.Args[1:], Env: p.Env, Dir: "/", Stdin: r, Stdout: p.Stdout, As: &ids.log}
+		if _, err := logger.Start(); err != nil {
+			return fmt.Errorf("run logger: %w", err)
+		}
+		r.Close()
+		log = w
+	}
+	// 3. The programs, each with two pipes to and from what will be qmail-send. If
+	//    one cannot be started we exit, and the others see the end of their input.
+	fds := []*os.File{log}
+	for _, c := range []struct {
+		args []string
+		as   *privs.Identity
+	}{
+		{[]string{"qmail-lspawn", delivery}, &ids.root},
+		{[]string{"qmail-rspawn"}, &ids.remote},
+		{[]string{"qmail-clean"}, &ids.queue},
+	} {
+		ends, err := startPiped(p, c.args, c.as, log)
+		if err != nil {
+			return fmt.Errorf("run %s: %w", c.args[0], err)
+		}
+		fds = append(fds, ends[:]...)
+	}
+	// 4. No way back for this process: it becomes qmail-send, as qmails.
+	return becomeSend(p, fds, ids.send)
+}
+
+// startPiped starts a program that reads commands on 0 and writes reports on 1. It
+// returns our ends: to write commands, to read reports.
+func startPiped(p *prog.Process, args []string, as *privs.Identity, log *os.File) (ours [2]*os.File, err error) {
+	commands, toChild, err := os.Pipe()
+	if err != nil {
+		return ours, err
+	}
+	fromChild, reports, err := os.Pipe()
+	if err != nil {
+		return ours, err
+	}
+	defer commands.Close()
+	defer reports.Close()
+	_, err = proc.Command{Args: args, Env: p.Env, Dir: "/", Stdin: commands, Stdout: reports, Stderr: log, As: as}.Start()
+	return [2]*os.File{toChild, fromChild}, err
+}
+
+// becomeSend places the descriptors as 0 to 6 and executes qmail-send.
+func becomeSend(p *prog.Process, fds []*os.File, id privs.Identity) error {
+	// 1. Copies far above: placing one must not overwrite another.
+	var high [7]int
+	for i, f := range fds {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 64)
+		if err != nil {
+			return fmt.Errorf("place descriptors: %w", err)
+		}
+		high[i] = fd
+	}
+	// 2. Identity while errors can still be reported on our own descriptor 2.
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
+	if err := privs.DropTo(id); err != nil {
+		return err
+	}
+	// 3. From here on nothing may open a descriptor: dup2 also makes each of 0 to 6
+	//    survive exec. The runtime's own descriptors may be among those overwritten,
+	//    so nothing below waits for one.
+	limits.Restore()
+	for i, fd := range high {
+		if err := unix.Dup2(fd, i); err != nil {
+			return prog.Exit(prog.StatusTemporary)
+		}
+	}
+	for _, path := range prog.Candidates("qmail-send", p.Env, "/") {
+		if err := unix.Exec(path, []string{"qmail-send"}, p.Env); !prog.KeepSearching(err) {
+			break
+		}
+	}
+	return prog.Exit(prog.StatusTemporary)
+}
