@@ -1,0 +1,55 @@
+// Package forward sends the message on standard input on to other addresses, for
+// the programs forward and condredirect. See spec "Injection", section 9.
+//
+// The message is a stranger's and is copied as it is, under a line that stops it
+// if it ever comes back.
+package forward
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"quail/internal/prog"
+	"quail/internal/submit"
+)
+
+// Variable returns a variable that qmail-local sets. Without it the program was not
+// started from a .qmail file, and trying again is useless.
+func Variable(p *prog.Process, name string) (string, error) {
+	value, ok := p.Env.Lookup(name)
+	if !ok {
+		return "", prog.Perm(errors.New(name + " not set"))
+	}
+	return value, nil
+}
+
+// Send queues dtline and what is left of p.Stdin, from sender to all recipients,
+// and says on p.Stderr under which number.
+func Send(p *prog.Process, dtline, sender string, recipients []string) error {
+	m, err := submit.Open(p)
+	if err != nil {
+		return prog.Fail("unable to fork", err)
+	}
+	m.WriteString(dtline)
+	if _, err := io.Copy(m, p.Stdin); err != nil {
+		m.Fail()
+		m.From(sender)
+		m.Close()
+		return prog.Fail("unable to read message", err)
+	}
+	m.From(sender)
+	for _, r := range recipients {
+		m.To(r)
+	}
+	result := m.Close()
+	switch {
+	case result.OK():
+		fmt.Fprintf(p.Stderr, "%s: qp %d\n", p.Name, m.QP)
+		return nil
+	case result.Permanent():
+		return prog.Perm(errors.New(result.Text()))
+	default:
+		return errors.New(result.Text())
+	}
+}

@@ -1,0 +1,224 @@
+package local
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"quail/internal/dotqmail"
+	"quail/internal/maildir"
+	"quail/internal/mbox"
+	"quail/internal/proc"
+	"quail/internal/prog"
+	"quail/internal/submit"
+)
+
+// readError marks what went wrong with the message as opposed to the mailbox.
+type readError struct{ error }
+
+func (e readError) Unwrap() error { return e.error }
+
+// messageReader reads the message from its beginning, wherever the descriptor
+// stands: all lines share it with the programs they start, some of which go on
+// reading in the background.
+type messageReader struct{ r *io.SectionReader }
+
+func (m messageReader) Read(b []byte) (int, error) {
+	n, err := m.r.Read(b)
+	if err != nil && err != io.EOF {
+		err = readError{err}
+	}
+	return n, err
+}
+
+// message rewinds the message for a program, and returns it for our own use.
+func (j *job) message() (io.Reader, error) {
+	if _, err := j.p.Stdin.Seek(0, io.SeekStart); err != nil {
+		return nil, j.fail(prog.StatusTemporary, "Unable to rewind message. (#4.3.0)")
+	}
+	return messageReader{io.NewSectionReader(j.p.Stdin, 0, 1<<62)}, nil
+}
+
+// checkLoop looks for our own Delivered-To line in the header.
+func (j *job) checkLoop() error {
+	message, err := j.message()
+	if err != nil {
+		return err
+	}
+	found, err := headerHas(message, j.to.DeliveredTo())
+	switch {
+	case err != nil:
+		return j.temporary("Unable to read message", err, "#4.3.0")
+	case found:
+		return j.fail(prog.StatusPermanent, "This message is looping: it already has my Delivered-To line. (#5.4.6)")
+	}
+	return nil
+}
+
+// headerHas reports whether line, which ends with a newline, stands in the header
+// of the message, byte for byte. Lines of the header may be of any length.
+func headerHas(message io.Reader, line string) (bool, error) {
+	r := bufio.NewReaderSize(message, 1<<16)
+	for {
+		// What is left to be found of line, while all before it was the same.
+		rest, same, length := line, true, 0
+		for {
+			part, err := r.ReadSlice('\n')
+			length += len(part)
+			if same {
+				rest, same = strings.CutPrefix(rest, string(part))
+			}
+			if err == bufio.ErrBufferFull {
+				continue
+			}
+			if err == io.EOF { // a line without its newline is no line of a header
+				return false, nil
+			}
+			if err != nil {
+				return false, err
+			}
+			break
+		}
+		if same && rest == "" {
+			return true, nil
+		}
+		if length <= 1 {
+			return false, nil
+		}
+	}
+}
+
+func (j *job) toMbox(name string) error {
+	message, err := j.message()
+	if err != nil {
+		return err
+	}
+	head := j.to.FromLine(j.p.Now()) + j.to.ReturnPath() + j.to.DeliveredTo()
+	err = mbox.Append(j.path(name), head, message, j.p.Now)
+	var unopened *mbox.OpenError
+	var unread readError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &unopened):
+		return j.temporary("Unable to open "+name, err, "#4.2.1")
+	case errors.Is(err, mbox.ErrLocked):
+		return j.fail(prog.StatusTemporary, "File has been locked for 30 seconds straight. (#4.3.0)")
+	case errors.As(err, &unread):
+		return j.temporary("Unable to read message", err, "#4.3.0")
+	default:
+		return j.temporary("Unable to write "+name, err, "#4.3.0")
+	}
+}
+
+func (j *job) toMaildir(name string) error {
+	message, err := j.message()
+	if err != nil {
+		return err
+	}
+	if j.names == nil {
+		host, err := os.Hostname()
+		if err != nil {
+			return j.fail(prog.StatusTemporary, "Temporary error on maildir delivery. (#4.3.0)")
+		}
+		j.names = &maildir.Namer{Now: j.p.Now, PID: j.p.PID, Host: host}
+	}
+	head := strings.NewReader(j.to.ReturnPath() + j.to.DeliveredTo())
+	err = maildir.Deliver(j.path(name), j.names, io.MultiReader(head, message))
+	var unread readError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, maildir.ErrNoMaildir):
+		return j.fail(prog.StatusTemporary, "Unable to chdir to maildir. (#4.2.1)")
+	case errors.Is(err, maildir.ErrTimeout):
+		return j.fail(prog.StatusTemporary, "Timeout on maildir delivery. (#4.3.0)")
+	case errors.As(err, &unread):
+		return j.fail(prog.StatusTemporary, "Unable to read message. (#4.3.0)")
+	default:
+		return j.fail(prog.StatusTemporary, "Temporary error on maildir delivery. (#4.3.0)")
+	}
+}
+
+// toProgram gives the message to a shell command of the recipient's.
+func (j *job) toProgram(command string) (stop bool, err error) {
+	if _, err := j.message(); err != nil {
+		return false, err
+	}
+	status, err := proc.Command{
+		Args:   []string{"/bin/sh", "-c", command},
+		Env:    j.env,
+		Dir:    j.to.Home,
+		Stdin:  j.p.Stdin,
+		Stdout: j.p.Stdout,
+		Stderr: j.p.Stderr,
+	}.Run()
+	switch {
+	case err != nil && isLack(err):
+		return false, j.temporary("Unable to fork", err, "#4.3.0")
+	case err != nil:
+		return false, j.temporary("Unable to run /bin/sh", err, "#4.3.0")
+	case status.Crashed():
+		return false, j.fail(prog.StatusTemporary, "Aack, child crashed. (#4.3.0)")
+	}
+	// The program has said itself what there is to say about a failure.
+	switch dotqmail.Judge(status.Code()) {
+	case dotqmail.Continue:
+		return false, nil
+	case dotqmail.Stop:
+		return true, nil
+	case dotqmail.Permanent:
+		return false, prog.Exit(prog.StatusPermanent)
+	default:
+		return false, prog.Exit(prog.StatusTemporary)
+	}
+}
+
+// isLack reports whether a program could not be started for lack of something that
+// every new process needs.
+func isLack(err error) bool {
+	for _, lack := range []error{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, lack) {
+			return true
+		}
+	}
+	return false
+}
+
+// forward sends the message to all collected addresses at once.
+func (j *job) forward() error {
+	if len(j.forwards) == 0 {
+		return nil
+	}
+	message, err := j.message()
+	if err != nil {
+		return err
+	}
+	caller := *j.p
+	caller.Env = j.env // $QMAILQUEUE may be a script that looks at the variables
+	m, err := submit.Open(&caller)
+	if err != nil {
+		return j.temporary("Unable to fork", err, "#4.3.0")
+	}
+	m.WriteString(j.to.DeliveredTo())
+	if _, err := io.Copy(m, message); err != nil {
+		m.Fail()
+	}
+	m.From(j.newSender)
+	for _, address := range j.forwards {
+		m.To(address)
+	}
+	result := m.Close()
+	if result.OK() {
+		j.qp = m.QP
+		return nil
+	}
+	status := prog.StatusTemporary
+	if result.Permanent() {
+		status = prog.StatusPermanent
+	}
+	return j.fail(status, "Unable to forward message: "+result.Text()+".")
+}

@@ -1,0 +1,319 @@
+// Package local is qmail-local: it does what the recipient's .qmail file says with
+// one message. See spec "Local delivery", sections 5 to 13.
+//
+// It runs as the recipient. The .qmail file is the recipient's, the message and
+// the sender's address are a stranger's, and so is the part of the recipient's
+// address that picks the file. Nothing of the stranger's is ever parsed by a shell
+// or opened as a file, but it does stand in the environment of programs.
+//
+// Lines are carried out one after the other, and forwarding comes last, because a
+// failure of one line means that all of them are tried again later: what is done
+// early is done twice. Everything printed is the delivery's report, in the log and
+// perhaps in a bounce; that is why messages stand there without a program's name.
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"quail/internal/conf"
+	"quail/internal/dotqmail"
+	"quail/internal/errno"
+	"quail/internal/maildir"
+	"quail/internal/prog"
+)
+
+// job is one delivery while it is carried out.
+type job struct {
+	p    *prog.Process
+	to   dotqmail.Delivery
+	doit bool     // false: describe only
+	env  prog.Env // of programs, and of whatever queues forwarded mail
+
+	newSender   string
+	forwardOnly bool
+	forwards    []string
+	names       *maildir.Namer
+
+	// Instructions reached so far, for the report.
+	files, programs, forwarded int
+	qp                         int // of the forwarded message; 0 without
+}
+
+// Run is qmail-local. The message is p.Stdin, a file that can be read again.
+func Run(p *prog.Process) error {
+	j := &job{p: p, doit: true}
+	fallback, err := j.arguments()
+	if err != nil {
+		return err
+	}
+	// Differs from qmail, where only qmail-lspawn refuses: a .qmail file never gets
+	// root's hands. Describing is allowed, and touches nothing but the file.
+	if j.doit && p.UID == 0 {
+		return j.fail(prog.StatusTemporary, "Not allowed to perform deliveries as root. (#4.3.0)")
+	}
+	if err := j.checkHome(); err != nil {
+		return err
+	}
+	if j.doit {
+		if err := j.checkLoop(); err != nil {
+			return err
+		}
+	}
+	j.setEnvironment()
+	body, err := j.instructions(fallback)
+	if err != nil {
+		return err
+	}
+	if err := j.setNewSender(); err != nil {
+		return err
+	}
+	if err := j.follow(body); err != nil {
+		return err
+	}
+	if err := j.forward(); err != nil {
+		return err
+	}
+	j.report()
+	return nil
+}
+
+// arguments takes the command line apart. It returns the instructions to be
+// followed where there is no .qmail file.
+func (j *job) arguments() (fallback string, err error) {
+	usage := prog.Usage("qmail-local [ -nN ] user homedir local dash ext domain sender aliasempty")
+	g := j.p.Getopt("nN")
+	for g.Next() {
+		switch g.Opt {
+		case 'n':
+			j.doit = false
+		case 'N':
+			j.doit = true
+		default:
+			return "", usage
+		}
+	}
+	a := g.Rest
+	if len(a) != 8 || !strings.HasPrefix(a[1], "/") {
+		return "", usage
+	}
+	j.to = dotqmail.Delivery{
+		User: a[0], Home: a[1],
+		Local: a[2], Dash: a[3], Ext: a[4], Host: a[5],
+		Sender: a[6],
+	}
+	return a[7], nil
+}
+
+// fail ends the delivery with a report of one line.
+func (j *job) fail(status int, text string) error {
+	fmt.Fprintln(j.p.Stderr, text)
+	return prog.Exit(status)
+}
+
+// temporary is fail for a system error: "WHAT: ERR. (CODE)", to be tried again.
+func (j *job) temporary(what string, err error, code string) error {
+	return j.fail(prog.StatusTemporary, what+": "+errno.Text(err)+". ("+code+")")
+}
+
+// path returns where a name in the home directory, or an absolute one, is. It is
+// not cleaned: "x/.." is not always here.
+func (j *job) path(name string) string {
+	if strings.HasPrefix(name, "/") {
+		return name
+	}
+	return j.to.Home + "/" + name
+}
+
+// checkHome refuses to work in a home directory that others can write to, and in
+// one whose owner asks for a pause by the sticky bit.
+func (j *job) checkHome() error {
+	// "/." needs the permission to search the directory, as chdir does.
+	fi, err := os.Stat(j.to.Home + "/.")
+	switch {
+	case err != nil:
+		return j.temporary("Unable to switch to "+j.to.Home, err, "#4.3.0")
+	case uint32(fi.Mode().Perm())&conf.Patrn != 0:
+		return j.fail(prog.StatusTemporary, "Uh-oh: home directory is writable. (#4.7.0)")
+	case fi.Mode()&os.ModeSticky == 0:
+		return nil
+	case j.doit:
+		return j.fail(prog.StatusTemporary, "Home directory is sticky: user is editing his .qmail file. (#4.2.1)")
+	}
+	fmt.Fprintln(j.p.Stderr, "Warning: home directory is sticky.")
+	return nil
+}
+
+// setEnvironment makes the environment that programs will see, but for DEFAULT and
+// NEWSENDER, which are found out later.
+func (j *job) setEnvironment() {
+	j.env = j.p.Env.ForUsers()
+	for _, v := range j.to.Variables(j.p.Now()) {
+		j.env = j.env.With(v.Name, v.Value)
+	}
+}
+
+// instructions returns the text to be followed: that of the address's .qmail file,
+// or fallback if the file is empty or the user has none. It sets DEFAULT and
+// forwardOnly.
+func (j *job) instructions(fallback string) ([]byte, error) {
+	f, name, err := j.findFile()
+	if err != nil {
+		return nil, err
+	}
+	if f == nil {
+		if j.to.Dash != "" {
+			return nil, j.fail(prog.StatusPermanent, "Sorry, no mailbox here by that name. (#5.1.1)")
+		}
+		return []byte(fallback), nil
+	}
+	defer f.Close()
+	if name.Sets {
+		j.env = j.env.With("DEFAULT", name.Default)
+	}
+	fi, err := f.Stat()
+	if err == nil && fi.Size() == 0 {
+		return []byte(fallback), nil
+	}
+	var body []byte
+	if err == nil {
+		body, err = io.ReadAll(f)
+	}
+	if err != nil {
+		return nil, j.temporary("Unable to read "+name.File, err, "#4.3.0")
+	}
+	j.forwardOnly = fi.Mode()&0o100 != 0
+	return body, nil
+}
+
+// findFile opens the file that answers for the address; it is nil if none does.
+// A file that is there and cannot be opened is not absent: the mail waits.
+func (j *job) findFile() (*os.File, dotqmail.Name, error) {
+	for name := range dotqmail.Names(j.to.Dash, j.to.Ext) {
+		f, err := openRegular(j.path(name.File))
+		switch {
+		case err == nil && f != nil:
+			if fi, err := f.Stat(); err == nil && uint32(fi.Mode().Perm())&conf.Patrn != 0 {
+				f.Close()
+				return nil, name, j.fail(prog.StatusTemporary, "Uh-oh: .qmail file is writable. (#4.7.0)")
+			}
+			return f, name, nil
+		case errno.Temporary(err), errors.Is(err, os.ErrPermission):
+			return nil, name, j.temporary("Unable to open "+name.File, err, "#4.3.0")
+		}
+	}
+	return nil, dotqmail.Name{}, nil
+}
+
+// openRegular opens a file to read. A directory, fifo or the like is nil without
+// an error.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && fi.Mode().IsRegular() {
+		return f, nil
+	}
+	f.Close()
+	return nil, err
+}
+
+// setNewSender finds out under which sender mail is forwarded, and tells programs.
+func (j *job) setNewSender() error {
+	var owner, ownerDefault bool
+	var err error
+	if j.to.CanBounce() {
+		owner, err = j.exists(dotqmail.Owner(j.to.Dash, j.to.Ext))
+		if owner && err == nil {
+			ownerDefault, err = j.exists(dotqmail.OwnerDefault(j.to.Dash, j.to.Ext))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	j.newSender = j.to.NewSender(owner, ownerDefault)
+	j.env = j.env.With("NEWSENDER", j.newSender)
+	return nil
+}
+
+func (j *job) exists(name string) (bool, error) {
+	_, err := os.Stat(j.path(name))
+	if errno.Temporary(err) {
+		return false, j.temporary("Unable to open "+name, err, "#4.3.0")
+	}
+	return err == nil, nil
+}
+
+// follow carries the instructions out, up to the first that fails.
+func (j *job) follow(body []byte) error {
+	lines, err := dotqmail.Parse(body)
+	if err != nil {
+		return j.fail(prog.StatusTemporary, "Uh-oh: first line of .qmail file is blank. (#4.2.1)")
+	}
+	for _, line := range lines {
+		stop, err := j.carryOut(line)
+		if stop || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// carryOut does one instruction. stop says that further lines are to be ignored.
+func (j *job) carryOut(line dotqmail.Instruction) (stop bool, err error) {
+	switch line.Kind {
+	case dotqmail.Mbox, dotqmail.Maildir:
+		j.files++
+		if j.forwardOnly {
+			return false, j.fail(prog.StatusTemporary, "Uh-oh: .qmail has file delivery but has x bit set. (#4.7.0)")
+		}
+		switch {
+		case !j.doit && line.Kind == dotqmail.Mbox:
+			j.describe("mbox", line)
+		case !j.doit:
+			j.describe("maildir", line)
+		case line.Kind == dotqmail.Mbox:
+			err = j.toMbox(line.Arg())
+		default:
+			err = j.toMaildir(line.Arg())
+		}
+	case dotqmail.Program:
+		j.programs++
+		if j.forwardOnly {
+			return false, j.fail(prog.StatusTemporary, "Uh-oh: .qmail has prog delivery but has x bit set. (#4.7.0)")
+		}
+		if j.doit {
+			return j.toProgram(line.Arg())
+		}
+		j.describe("program", line)
+	case dotqmail.Forward:
+		j.forwarded++
+		if j.doit {
+			j.forwards = append(j.forwards, line.Arg())
+		} else {
+			j.describe("forward", line)
+		}
+	case dotqmail.ForwardOnly:
+		j.forwardOnly = true
+	}
+	return false, err
+}
+
+func (j *job) describe(what string, line dotqmail.Instruction) {
+	fmt.Fprintln(j.p.Stdout, what, line.Text)
+}
+
+// report says what was done. The log shows it beside a success.
+func (j *job) report() {
+	text := fmt.Sprintf("did %d+%d+%d\n", j.files, j.forwarded, j.programs)
+	if j.qp != 0 {
+		text += fmt.Sprintf("qp %d\n", j.qp)
+	}
+	io.WriteString(j.p.Stdout, text)
+}

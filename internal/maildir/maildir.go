@@ -1,0 +1,172 @@
+// Package maildir delivers into a Maildir, the mailbox in which each message is a
+// file of its own: written under tmp, linked into new when it is complete, moved to
+// cur by the reader who has seen it. See contract 10 and spec "Local delivery",
+// section 13.
+//
+// The directory is the recipient's own and other programs work in it at the same
+// time, without locks. A message appears in new whole or not at all, no file is
+// ever overwritten, and success means that message and directory entry are on disk.
+package maildir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"quail/internal/errno"
+)
+
+// Deadline is how long one delivery may take. Readers remove what has been in tmp
+// for 36 hours, so a file that is linked into new before the deadline is one that
+// nobody has begun to clean up.
+const Deadline = 24 * time.Hour
+
+// What Deliver can find wrong, apart from system errors and those of the message.
+var (
+	ErrNoMaildir = errors.New("unable to enter maildir")
+	ErrTimeout   = errors.New("timeout on maildir delivery")
+)
+
+// Namer makes the names of the files that one job delivers.
+//
+// The first name is TIME.PID.HOST, as from qmail. A job may deliver more often, and
+// more than once a second: then names have the older form for that,
+// TIME.PID_N.HOST, N counting from 2. Names of different jobs differ in PID, which
+// is unique on the host, or in TIME.
+type Namer struct {
+	Now  func() time.Time
+	PID  int
+	Host string // name of this host
+
+	n int
+}
+
+// maxHost is how much of the host's name goes into a file's name.
+const maxHost = 64
+
+// next returns a name that this Namer has not returned before.
+//
+// Differs from qmail: / and : in the name of the host are written \057 and \072,
+// since one ends a directory's name and the other begins the reader's flags; and
+// deliveries of one process are told apart by N, where qmail forks for each.
+func (n *Namer) next() string {
+	host := n.Host[:min(len(n.Host), maxHost)]
+	host = strings.NewReplacer("/", `\057`, ":", `\072`).Replace(host)
+	pid := strconv.Itoa(n.PID)
+	if n.n++; n.n > 1 {
+		pid += "_" + strconv.Itoa(n.n)
+	}
+	return strconv.FormatInt(n.Now().Unix(), 10) + "." + pid + "." + host
+}
+
+// Deliver puts message into the Maildir dir as a new file. It creates no
+// directory. After an error nothing of it is left there, and an error from reading
+// message can be told by errors.As.
+//
+// Differs from qmail: the directories tmp and new must be readable by the
+// recipient, since they are opened, and new is synced before success.
+func Deliver(dir string, names *Namer, message io.Reader) error {
+	start := names.Now()
+	expired := func() bool { return names.Now().Sub(start) >= Deadline }
+	// "/." asks for what chdir does: a directory, and permission to search it.
+	if _, err := os.Stat(dir + "/."); err != nil {
+		if errno.Temporary(err) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", ErrNoMaildir, err)
+	}
+	tmp, err := os.OpenRoot(dir + "/tmp")
+	if err != nil {
+		return err
+	}
+	defer tmp.Close()
+	fresh, err := os.OpenRoot(dir + "/new")
+	if err != nil {
+		return err
+	}
+	defer fresh.Close()
+
+	f, name, err := create(tmp, names)
+	if err != nil {
+		return err
+	}
+	defer tmp.Remove(name) // after success and failure alike
+	if err := fill(f, message, expired); err != nil {
+		return err
+	}
+	// link, unlike rename, never replaces a message.
+	if err := os.Link(dir+"/tmp/"+name, dir+"/new/"+name); err != nil {
+		return err
+	}
+	if err := syncDir(fresh); err != nil {
+		fresh.Remove(name) // or the next attempt makes a second copy
+		return fmt.Errorf("sync %s/new: %w", dir, err)
+	}
+	return nil
+}
+
+// create makes a file with a name that is not taken. A taken one means that a
+// process with the same number delivered in this very second, or that the clock
+// was set back; the next name is as good.
+func create(tmp *os.Root, names *Namer) (f *os.File, name string, err error) {
+	for range 3 {
+		name = names.next()
+		f, err = tmp.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if !errors.Is(err, fs.ErrExist) {
+			break
+		}
+	}
+	return f, name, err
+}
+
+// fill copies the message into f, brings it to disk and closes f.
+func fill(f *os.File, message io.Reader, expired func() bool) error {
+	defer f.Close()
+	buf := make([]byte, 1<<16)
+	for {
+		n, rerr := message.Read(buf)
+		if _, err := f.Write(buf[:n]); err != nil {
+			return err
+		}
+		if expired() {
+			return ErrTimeout
+		}
+		if rerr == io.EOF {
+			break
+		}
+		if rerr != nil {
+			return fmt.Errorf("read message: %w", rerr)
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil { // network file systems may tell only here
+		return err
+	}
+	if expired() {
+		return ErrTimeout
+	}
+	return nil
+}
+
+// syncDir brings the entries of a directory to disk, on file systems that know
+// how to.
+func syncDir(root *os.Root) error {
+	d, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		return nil
+	}
+	return err
+}
