@@ -1,0 +1,134 @@
+package smtpd
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"sync"
+
+	"quail/internal/dottext"
+	"quail/internal/envelope"
+	"quail/internal/received"
+	"quail/internal/submit"
+)
+
+// maxHops is how many Received and Delivered-To lines show that a message is
+// going round in circles.
+const maxHops = 100
+
+// data takes a message. From here on the transaction is over, whatever happens.
+func (s *session) data(string) error {
+	switch {
+	case !s.mail:
+		s.reply(replyNoMail)
+		return nil
+	case len(s.recipients) == 0:
+		s.reply("503 RCPT first (#5.5.1)")
+		return nil
+	}
+	sender, recipients := s.sender, s.recipients
+	s.forget()
+	m, err := submit.Open(s.p)
+	if err != nil {
+		s.reply("451 qqt failure (#4.3.0)")
+		return nil
+	}
+	s.reply("354 go ahead")
+	m.WriteString(s.trace())
+	text, err := s.text(m)
+	tooLong := s.limit > 0 && text.Size > s.limit
+	if err != nil || text.Hops >= maxHops || tooLong {
+		m.Fail()
+	}
+	if err == nil {
+		m.From(sender)
+		for len(recipients) > 0 {
+			end := bytes.IndexByte(recipients, 0)
+			m.To(string(recipients[:end]))
+			recipients = recipients[end+1:]
+		}
+	}
+	result := m.Close()
+	if err != nil {
+		return err
+	}
+	s.reply(s.verdict(m, result, text.Hops >= maxHops, tooLong))
+	return nil
+}
+
+// verdict is the reply to a message. Loops and sizes are reported only now, after
+// all of the message: an SMTP client does not listen before.
+func (s *session) verdict(m *submit.Message, result envelope.Result, looping, tooLong bool) string {
+	switch {
+	case result.OK():
+		return fmt.Sprintf("250 ok %d qp %d", s.p.Now().Unix(), m.QP)
+	case looping:
+		return "554 too many hops, this message is looping (#5.4.6)"
+	case tooLong:
+		return "552 sorry, that message size exceeds my databytes limit (#5.3.4)"
+	case result.Permanent():
+		return "554 " + result.Text()
+	}
+	return "451 " + result.Text()
+}
+
+// trace returns the Received line.
+func (s *session) trace() string {
+	host := s.peer.RemoteHost.Or("unknown")
+	line := received.Session{
+		Protocol: "SMTP", // also after EHLO
+		Host:     host,
+		IP:       orUnknown(s.peer.RemoteIP),
+		Info:     s.peer.RemoteInfo.Text,
+		HasInfo:  s.peer.RemoteInfo.Set,
+		Local:    s.peer.LocalHost.Or(orUnknown(s.peer.LocalIP)),
+	}
+	if s.greeted && !sameName(s.helo, host) {
+		line.Helo = s.helo
+	}
+	return received.Network(line, s.p.Now())
+}
+
+func orUnknown(ip string) string {
+	if ip == "" {
+		return "unknown"
+	}
+	return ip
+}
+
+// textBuffers is the memory in which a message passes through.
+type textBuffers struct {
+	in  [32 << 10]byte
+	out [32<<10 + dottext.Slack]byte
+}
+
+// Sessions that wait for a command share these: there can be many of those.
+var textPool = sync.Pool{New: func() any { return new(textBuffers) }}
+
+// text reads the text of a message into m, up to its end. What the client sent
+// after that stays unread. An error ends the session. What goes beyond the limit
+// is read and not stored.
+func (s *session) text(m *submit.Message) (d dottext.Decoder, err error) {
+	b := textPool.Get().(*textBuffers)
+	defer textPool.Put(b)
+	// What was sent along with DATA is no longer than a buffer, see maxLine.
+	in := b.in[:copy(b.in[:], s.unread)]
+	s.unread = nil
+	for {
+		out, n, err := d.Decode(b.out[:0], in)
+		if s.limit == 0 || d.Size <= s.limit {
+			m.Write(out)
+		}
+		switch err {
+		case io.EOF:
+			s.keep(in[n:], 0)
+			return d, nil
+		case dottext.ErrBareLF:
+			return d, s.die(replyBareLF)
+		}
+		if n, err = s.read(b.in[:]); err != nil {
+			return d, err
+		}
+		in = b.in[:n]
+	}
+}
