@@ -1,0 +1,77 @@
+# Quail. `make` alone says what can be made. GNU make.
+#
+# Settings, given as in `make build QMAIL=/opt/qmail`, to build, run and install
+# alike, since the programs have them linked in:
+#
+#   QMAIL     the home directory
+#   SPLIT     subdirectories of mess, info, local and remote in the queue
+#   ACCOUNTS  qmail: the suite's own users and groups, made by install;
+#             own: whoever builds is all of them, which needs no root
+
+QMAIL    = /var/qmail
+SPLIT    = 23
+ACCOUNTS = $(if $(and $(filter-out 0,$(UID)),$(filter-out /var/qmail,$(QMAIL))),own,qmail)
+DESTDIR  =
+PORT     = 2525
+FUZZTIME = 10s
+BIN      = bin
+
+GO      = go
+UID    := $(shell id -u)
+PLATFORM = $(shell $(GO) env GOOS GOARCH)
+CROSS    = linux/arm64 solaris/amd64 illumos/amd64 freebsd/amd64
+
+# make run has a home of its own, unless one is named.
+RUNHOME = $(if $(filter command,$(origin QMAIL)),$(QMAIL),/var/tmp/quail$(addprefix -,$(filter-out 0,$(UID))))
+
+# What internal/conf has linked in. The mark lets scripts/install see it too.
+CONF = -X quail/internal/conf.$(1)
+ALIAS = $(if $(filter own,$(ACCOUNTS)),$(shell id -un),alias)
+LINK  = $(call CONF,home=$(QMAIL)) $(call CONF,split=$(SPLIT)) \
+	$(call CONF,mark=quail-linked-for:$(QMAIL):$(SPLIT):$(ALIAS):)
+ifeq ($(ACCOUNTS),own)
+LINK += $(foreach who,Alias Daemon Log Passwd Queue Remote Send,$(call CONF,user$(who)=$(shell id -un))) \
+	$(foreach which,Qmail Nofiles,$(call CONF,group$(which)=$(shell id -gn)))
+endif
+
+# The entry point of internal/limits, where it has one.
+ENTRY = $(if $(filter linux,$(PLATFORM)),$(if $(filter amd64 arm64,$(PLATFORM)),-E quail_entry))
+
+help: ## this list
+	@echo 'make TARGET [QMAIL=$(QMAIL)], where TARGET is one of'
+	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' Makefile
+
+build: ## compile all programs into bin/, for the home QMAIL
+	@case '$(QMAIL)' in (*[!A-Za-z0-9/._-]*|*/|[!/]*) echo 'QMAIL must be an absolute path without odd characters'; false; esac
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w $(ENTRY) $(LINK)' -o $(BIN)/ ./cmd/...
+
+install: ## put what was built into QMAIL, with users, tree and boot scripts (DESTDIR= for packagers)
+	@if test ! -x $(BIN)/qmail-queue; then $(MAKE) build; fi
+	@if test -n "`find cmd internal -name '*.go' -newer $(BIN)/qmail-queue | sed 1q`"; then \
+		echo '$(BIN)/ is older than the sources: make build QMAIL=$(QMAIL) first'; false; fi
+	@sh scripts/install -b $(BIN) $(if $(DESTDIR),-d '$(DESTDIR)') '$(QMAIL)'
+
+run: ## set up a home of its own, start everything on 127.0.0.1:PORT, send two messages, until Ctrl-C
+	@$(MAKE) --no-print-directory build QMAIL=$(RUNHOME) BIN=bin/run
+	@$(GO) build -o bin/run/ ./scripts/demo
+	@exec bin/run/demo --home $(RUNHOME) --bin bin/run --port $(PORT)
+
+test: vet cross ## everything that can be checked on this machine
+	@test -z "`gofmt -l cmd internal scripts`" || { echo 'make fmt has work to do'; false; }
+	$(GO) test ./...
+
+fmt: ## format the sources
+	gofmt -l -w cmd internal scripts
+
+vet: ## let the compiler's companion look for mistakes
+	$(GO) vet ./...
+
+fuzz: ## give every parser FUZZTIME=10s of foreign bytes
+	@GO='$(GO)' sh scripts/fuzz $(FUZZTIME)
+
+cross: ## build and vet for the other platforms
+	@for p in $(CROSS); do echo "$$p"; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build ./... && \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; done
+
+.PHONY: help build install run test fmt vet fuzz cross
