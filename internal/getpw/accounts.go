@@ -131,7 +131,8 @@ func isCompatLine(line string) bool {
 // inPasswd finds the first line of passwd for name.
 func inPasswd(passwd []byte, name string) (users.Assignment, bool, error) {
 	for line := range strings.Lines(string(passwd)) {
-		if strings.HasPrefix(line, name+":") && !isCompatLine(line) {
+		// Divide the line first: a stranger's name may hold a colon.
+		if found, _, _ := strings.Cut(line, ":"); found == name && !isCompatLine(line) {
 			account, err := parseAccount(line)
 			return account, err == nil, err
 		}
@@ -146,8 +147,15 @@ func parseAccount(line string) (users.Assignment, error) {
 	if len(f) < 6 {
 		return users.Assignment{}, fmt.Errorf("account %q: %d fields", f[0], len(f))
 	}
-	// The two formats share their idea of an id.
-	return users.ParseRecord(strings.Join([]string{f[0], f[2], f[3], f[5], "", "", ""}, "\x00"))
+	uid, err := users.ParseID(f[2])
+	if err != nil {
+		return users.Assignment{}, fmt.Errorf("account %q: %w", f[0], err)
+	}
+	gid, err := users.ParseID(f[3])
+	if err != nil {
+		return users.Assignment{}, fmt.Errorf("account %q: %w", f[0], err)
+	}
+	return users.Assignment{User: f[0], UID: uid, GID: gid, Home: f[5]}, nil
 }
 
 // getent asks the name service for name.

@@ -10,7 +10,6 @@ package tcprules
 
 import (
 	"bufio"
-	"errors"
 	"io"
 	"iter"
 	"strconv"
@@ -114,9 +113,9 @@ func expand(address string) (addresses []string, ok bool) {
 // number reads the bound of a range; none at all is 0. One that is too large for
 // any address may be any such number.
 func number(s string) (n uint64, ok bool) {
-	if s == "" {
-		return 0, true
+	if strings.Trim(s, "0123456789") != "" {
+		return 0, false
 	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	return n, err == nil || errors.Is(err, strconv.ErrRange)
+	n, _ = strconv.ParseUint(s, 10, 64) // the largest there is, if out of range
+	return n, true
 }

@@ -62,20 +62,20 @@ func ParseRecord(record string) (Assignment, error) {
 	if len(f) <= fields {
 		return Assignment{}, ErrRecord
 	}
-	uid, err := id(f[1])
+	uid, err := ParseID(f[1])
 	if err != nil {
 		return Assignment{}, err
 	}
-	gid, err := id(f[2])
+	gid, err := ParseID(f[2])
 	if err != nil {
 		return Assignment{}, err
 	}
 	return Assignment{User: f[0], UID: uid, GID: gid, Home: f[3], Dash: f[4], Ext: f[5]}, nil
 }
 
-// id reads a user or group id. The largest number of 32 bits is none: it tells
-// several system calls to leave an id as it is.
-func id(s string) (int, error) {
+// ParseID reads a user or group id. The largest number of 32 bits is none: it
+// tells several system calls to leave an id as it is.
+func ParseID(s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 32) // no sign, no blanks, no prefix
 	if err != nil || n == math.MaxUint32 {
 		return 0, fmt.Errorf("%w: bad id %q", ErrRecord, s)
