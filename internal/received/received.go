@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"quail/internal/mailaddr"
 )
 
 // Date returns the 822 date of t, "5 Jan 2026 04:46:54 -0000": always UTC,
@@ -36,14 +38,16 @@ const (
 // ByUID is the invoker that is none of the suite's own.
 func ByUID(uid int) string { return fmt.Sprintf("by uid %d", uid) }
 
-// Session is what a network server knows of its peer. An empty Helo or one equal
-// to Host is not shown; Info is shown if HasInfo.
+// Session is what a network server knows of its peer. Helo is shown if HasHelo and
+// unless it equals Host but for ASCII case; Info is shown if HasInfo. Both may be
+// empty and shown.
 type Session struct {
 	Protocol string // SMTP, QMTP, QMQP
 	Host, IP string // of the peer
 	Info     string
 	HasInfo  bool
 	Helo     string
+	HasHelo  bool
 	Local    string // name or address of this host
 }
 
@@ -51,7 +55,7 @@ type Session struct {
 func Network(s Session, t time.Time) string {
 	var b strings.Builder
 	b.WriteString("Received: from " + safe(s.Host))
-	if s.Helo != "" && !strings.EqualFold(s.Helo, s.Host) {
+	if s.HasHelo && mailaddr.Lower(s.Helo) != mailaddr.Lower(s.Host) {
 		b.WriteString(" (HELO " + safe(s.Helo) + ")")
 	}
 	b.WriteString(" (")

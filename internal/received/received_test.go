@@ -31,10 +31,15 @@ func TestNetwork(t *testing.T) {
 	}{
 		{Session{Protocol: "SMTP", Host: "a.example", IP: "192.0.2.1", Local: "mx.example"},
 			"Received: from a.example (192.0.2.1)\n  by mx.example with SMTP; 5 Jan 2026 04:46:54 -0000\n"},
-		{Session{Protocol: "SMTP", Host: "a.example", IP: "192.0.2.1", Local: "mx.example", Helo: "A.EXAMPLE"},
+		{Session{Protocol: "SMTP", Host: "a.example", IP: "192.0.2.1", Local: "mx.example", Helo: "A.EXAMPLE", HasHelo: true},
 			"Received: from a.example (192.0.2.1)\n  by mx.example with SMTP; 5 Jan 2026 04:46:54 -0000\n"},
-		{Session{Protocol: "SMTP", Host: "unknown", IP: "2001:db8::1", Local: "[x]", Helo: "b\r\nX: y", HasInfo: true},
+		{Session{Protocol: "SMTP", Host: "unknown", IP: "2001:db8::1", Local: "[x]", Helo: "b\r\nX: y", HasHelo: true, HasInfo: true},
 			"Received: from unknown (HELO b??X:?y) (@2001:db8::1)\n  by [x] with SMTP; 5 Jan 2026 04:46:54 -0000\n"},
+		// HELO without a name, and a name that only Unicode thinks the same.
+		{Session{Protocol: "SMTP", Host: "k", IP: "::1", Local: "mx.example", HasHelo: true},
+			"Received: from k (HELO ) (::1)\n  by mx.example with SMTP; 5 Jan 2026 04:46:54 -0000\n"},
+		{Session{Protocol: "SMTP", Host: "k", IP: "::1", Local: "mx.example", Helo: "\u212a", HasHelo: true},
+			"Received: from k (HELO ???) (::1)\n  by mx.example with SMTP; 5 Jan 2026 04:46:54 -0000\n"},
 	} {
 		if got := Network(c.s, at); got != c.want {
 			t.Errorf("Network(%+v) =\n%q, want\n%q", c.s, got, c.want)
@@ -47,7 +52,7 @@ func TestNetwork(t *testing.T) {
 func FuzzNetwork(f *testing.F) {
 	f.Add("h", "he)lo", "info", "1.2.3.4")
 	f.Fuzz(func(t *testing.T, host, helo, info, ip string) {
-		got := Network(Session{Protocol: "SMTP", Host: host, Helo: helo, Info: info, HasInfo: true, IP: ip, Local: "l"}, at)
+		got := Network(Session{Protocol: "SMTP", Host: host, Helo: helo, HasHelo: true, Info: info, HasInfo: true, IP: ip, Local: "l"}, at)
 		if strings.Count(got, "\n") != 2 || strings.Count(got, ")") > 2 || !strings.HasPrefix(got, "Received: from ") {
 			t.Errorf("Network made %q", got)
 		}

@@ -74,19 +74,16 @@ func (s *session) verdict(m *submit.Message, result envelope.Result, looping, to
 
 // trace returns the Received line.
 func (s *session) trace() string {
-	host := s.peer.RemoteHost.Or("unknown")
-	line := received.Session{
+	return received.Network(received.Session{
 		Protocol: "SMTP", // also after EHLO
-		Host:     host,
+		Host:     s.peer.RemoteHost.Or("unknown"),
 		IP:       orUnknown(s.peer.RemoteIP),
 		Info:     s.peer.RemoteInfo.Text,
 		HasInfo:  s.peer.RemoteInfo.Set,
+		Helo:     s.helo,
+		HasHelo:  s.greeted,
 		Local:    s.peer.LocalHost.Or(orUnknown(s.peer.LocalIP)),
-	}
-	if s.greeted && !sameName(s.helo, host) {
-		line.Helo = s.helo
-	}
-	return received.Network(line, s.p.Now())
+	}, s.p.Now())
 }
 
 func orUnknown(ip string) string {

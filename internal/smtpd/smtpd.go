@@ -19,7 +19,6 @@ import (
 
 	"quail/internal/conf"
 	"quail/internal/control"
-	"quail/internal/mailaddr"
 	"quail/internal/prog"
 	"quail/internal/ucspi"
 )
@@ -203,6 +202,3 @@ func (s *session) die(reply string) error {
 	s.flush()
 	return prog.Exit(1)
 }
-
-// sameName reports whether the names are equal but for case.
-func sameName(a, b string) bool { return mailaddr.Lower(a) == mailaddr.Lower(b) }
