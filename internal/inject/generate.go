@@ -67,20 +67,17 @@ func (s *settings) fromField() (string, error) {
 }
 
 // wantsFollowup reports whether the message goes to a mailing list of the user's.
-func (s *settings) wantsFollowup(list []rfc822.Address) bool {
-	return slices.ContainsFunc(list, func(a rfc822.Address) bool {
-		envelope, err := a.Envelope()
-		return err == nil && s.mailingLists.Has(envelope)
-	})
+func (s *settings) wantsFollowup(list []string) bool {
+	return slices.ContainsFunc(list, s.mailingLists.Has)
 }
 
 // followupField returns the Mail-Followup-To field: everybody in To and Cc, last
 // found first, each on a line of its own.
-func followupField(list []rfc822.Address) string {
+func followupField(list []string) string {
 	var b strings.Builder
 	b.WriteString("Mail-Followup-To: ")
 	for i, a := range slices.Backward(list) {
-		b.WriteString(a.String())
+		b.WriteString(mailaddr.Quote(a))
 		if i > 0 {
 			b.WriteString(",\n  ")
 		}
@@ -92,17 +89,25 @@ func followupField(list []rfc822.Address) string {
 // sender returns the envelope sender.
 func (s *settings) sender(o options, h *header) (string, error) {
 	switch {
-	case o.hasSender:
-		sender, err := s.envelopeAddress(o.sender)
-		if err != nil {
-			return "", prog.Perm(&rfc822.FieldError{Text: o.sender})
-		}
-		return sender, nil
+	case o.sender.set:
+		return o.sender.text, nil
 	case h.sender.set:
 		return h.sender.text + s.verp(), nil
 	}
 	sender, err := s.defaultSender()
 	return sender + s.verp(), err
+}
+
+// givenSender completes the sender of option -f, if there is one.
+func (s *settings) givenSender(v value) (value, error) {
+	if !v.set {
+		return v, nil
+	}
+	sender, err := s.envelopeAddress(v.text)
+	if err != nil {
+		return v, prog.Perm(&rfc822.FieldError{Text: mailaddr.Quote(v.text)})
+	}
+	return value{sender, true}, nil
 }
 
 // verp is the ending that makes qmail-send put each recipient into the sender.

@@ -44,22 +44,23 @@ var uses = map[string]use{
 
 // header is what the message's own header says.
 type header struct {
+	from   source
 	kept   []string // the fields to be passed on, as they will look
 	seen   map[string]bool
 	resent bool
 	// recipients has those of the message and, under true, those to whom it
 	// is sent again.
 	recipients map[bool][]string
-	followup   []rfc822.Address // of To and Cc, in the order found
+	followup   []string // of To and Cc, in the order found
 	sender     value
 }
 
 // readHeader reads the header of message and rewrites its address fields.
-func readHeader(message *rfc822.Scanner, s *settings) (*header, error) {
-	h := &header{seen: map[string]bool{}, recipients: map[bool][]string{}}
+func readHeader(message *rfc822.Scanner, s *settings, from source) (*header, error) {
+	h := &header{seen: map[string]bool{}, recipients: map[bool][]string{}, from: from}
 	for message.Next() {
 		if err := h.add(message.Field(), s); err != nil {
-			return nil, err
+			return nil, prog.Perm(err)
 		}
 	}
 	switch message.Err() {
@@ -84,13 +85,14 @@ func (h *header) add(field string, s *settings) error {
 	h.resent = h.resent || u.resent
 	if u.list {
 		list, err := rfc822.ParseField(field, s.names.Rewrite)
+		if err != nil && !u.recipient {
+			return err
+		}
+		if !h.collect(u, list.Addresses) {
+			return &rfc822.FieldError{Text: field}
+		}
 		if err == nil {
 			field = list.Field
-		} else if !u.recipient {
-			return prog.Perm(err)
-		}
-		if err := h.collect(u, list.Addresses); err != nil {
-			return prog.Perm(&rfc822.FieldError{Text: field})
 		}
 	}
 	if !u.removed {
@@ -99,25 +101,30 @@ func (h *header) add(field string, s *settings) error {
 	return nil
 }
 
-// collect puts the addresses of a field where they belong.
-func (h *header) collect(u use, list []rfc822.Address) error {
+// collect puts the addresses of a field where they belong and reports whether an
+// envelope can hold them.
+//
+// Differs from qmail: a message to an address with a NUL or a line feed is
+// refused. qmail cuts it at the NUL and mails the rest.
+func (h *header) collect(u use, list []rfc822.Address) bool {
 	for _, a := range list {
-		if !u.recipient && !u.sender {
-			continue
-		}
 		envelope, err := a.Envelope()
-		if err != nil {
-			return err
-		}
-		if u.recipient {
+		ok := err == nil
+		if u.recipient && h.from.header {
+			if !ok {
+				return false
+			}
 			h.recipients[u.resent] = append(h.recipients[u.resent], envelope)
 		}
 		if u.sender && !h.sender.set {
+			if !ok {
+				return false
+			}
 			h.sender = value{envelope, true}
 		}
-		if u.followup {
-			h.followup = append(h.followup, a)
+		if u.followup && ok {
+			h.followup = append(h.followup, envelope)
 		}
 	}
-	return nil
+	return true
 }

@@ -27,10 +27,9 @@ type source struct{ arguments, header bool }
 
 // options are the command line.
 type options struct {
-	from      source
-	print     bool // do not queue
-	sender    string
-	hasSender bool
+	from   source
+	print  bool // do not queue
+	sender value
 }
 
 // Run is the program qmail-inject.
@@ -43,12 +42,15 @@ func Run(p *prog.Process) error {
 	if err != nil {
 		return err
 	}
-	message := rfc822.NewScanner(p.Stdin)
-	h, err := readHeader(message, s)
+	if o.sender, err = s.givenSender(o.sender); err != nil {
+		return err
+	}
+	recipients, err := s.arguments(o, p.Args)
 	if err != nil {
 		return err
 	}
-	generated, err := s.generate(h)
+	message := rfc822.NewScanner(p.Stdin)
+	h, err := readHeader(message, s, o.from)
 	if err != nil {
 		return err
 	}
@@ -56,10 +58,11 @@ func Run(p *prog.Process) error {
 	if err != nil {
 		return err
 	}
-	recipients, err := s.recipients(o, p.Args, h)
+	generated, err := s.generate(h)
 	if err != nil {
 		return err
 	}
+	recipients = append(recipients, h.recipients[h.resent]...)
 	parts := append(generated, h.kept...)
 	if o.print {
 		return show(p, sender, parts, message.Body())
@@ -87,7 +90,7 @@ func readOptions(p *prog.Process) (options, error) {
 		case 'N':
 			o.print = false
 		case 'f':
-			o.sender, o.hasSender = g.Arg, true
+			o.sender = value{g.Arg, true}
 		default:
 			return o, prog.Exit(prog.StatusPermanent)
 		}
@@ -99,20 +102,18 @@ func readOptions(p *prog.Process) (options, error) {
 	return o, nil
 }
 
-// recipients returns the envelope's recipients, duplicates and all.
-func (s *settings) recipients(o options, arguments []string, h *header) ([]string, error) {
-	var out []string
-	if o.from.arguments {
-		for _, arg := range arguments {
-			a, err := s.envelopeAddress(arg)
-			if err != nil {
-				return nil, prog.Perm(fmt.Errorf("unable to parse address: %s", arg))
-			}
-			out = append(out, a)
-		}
+// arguments returns the recipients that the command line names.
+func (s *settings) arguments(o options, arguments []string) ([]string, error) {
+	if !o.from.arguments {
+		return nil, nil
 	}
-	if o.from.header {
-		out = append(out, h.recipients[h.resent]...)
+	var out []string
+	for _, arg := range arguments {
+		a, err := s.envelopeAddress(arg)
+		if err != nil {
+			return nil, prog.Perm(fmt.Errorf("unable to parse address: %s", arg))
+		}
+		out = append(out, a)
 	}
 	return out, nil
 }

@@ -58,7 +58,9 @@ func NewNames(host, domain, plus string) (n Names, err error) {
 // FieldError says which text is not an address list.
 type FieldError struct{ Text string }
 
-func (e *FieldError) Error() string { return "unable to parse this line:\n" + strings.TrimSuffix(e.Text, "\n") }
+func (e *FieldError) Error() string {
+	return "unable to parse this line:\n" + strings.TrimSuffix(e.Text, "\n")
+}
 func (e *FieldError) Unwrap() error { return ErrSyntax }
 
 // Rewrite completes an address. The steps are those of spec "Local injection",

@@ -57,17 +57,17 @@ func (p *listParser) run() error {
 			p.out = append(p.out, t)
 			p.joined = true
 		case Semi:
+			p.separate()
 			if p.inGroup {
 				return ErrSyntax
 			}
-			p.separate()
 			p.out = append(p.out, t)
 			p.inGroup, p.joined = true, true
 		case Colon:
+			p.flush()
 			if !p.inGroup {
 				return ErrSyntax
 			}
-			p.flush()
 			p.out = append(p.out, t)
 			p.groupName()
 			p.inGroup, p.joined = false, true
@@ -128,24 +128,21 @@ func (p *listParser) separate() {
 }
 
 // route reads the address to the left of a > up to the <, which it reports to
-// have found, and then the phrase.
+// have found, and then the phrase. Comments stay where they are in there.
 func (p *listParser) route() bool {
 	for {
 		if len(p.in) == 0 {
+			p.accept()
 			return false
 		}
 		t := p.take()
-		switch t.Kind {
-		case Left:
+		if t.Kind == Left {
 			p.accept()
 			p.out = append(p.out, t)
 			p.phrase()
 			return true
-		case Comment:
-			p.out = append(p.out, t)
-		default:
-			p.address = append(p.address, t)
 		}
+		p.address = append(p.address, t)
 	}
 }
 

@@ -8,6 +8,10 @@ const Width = 78
 // Print returns the field with that name and those tokens, ended by a line feed.
 // It is broken into lines only after commas, and only where it must be: the first
 // element of the list never leaves the name, and a long element is never divided.
+//
+// Differs from qmail: after a comma that ends a line which is too long nothing
+// follows; qmail adds a line of one space there, which RFC 5322 section 3.2.2
+// forbids.
 func Print(name string, tokens []Token) string {
 	var b strings.Builder
 	b.WriteString(name + ":")

@@ -117,14 +117,14 @@ func comment(s string) (Token, int) {
 }
 
 // atom reads a word up to white space or a special character. A backslash takes
-// the next byte as it is.
+// the next byte as it is; without one it is nothing.
 func atom(s string) (Token, int) {
 	var text []byte
 	i := 0
 	for ; i < len(s) && strings.IndexByte(atomEnd, s[i]) < 0; i++ {
 		if s[i] == '\\' {
 			if i++; i == len(s) {
-				return Token{}, 0
+				break
 			}
 		}
 		text = append(text, s[i])
@@ -133,8 +133,11 @@ func atom(s string) (Token, int) {
 }
 
 // word returns the token for a word of that meaning: quoted if it has a byte that
-// no atom may show.
+// no atom may show, or none at all.
 func word(text string) Token {
+	if text == "" {
+		return Token{Kind: Quoted}
+	}
 	for i := 0; i < len(text); i++ {
 		if c := text[i]; c < 32 || c > 126 || c == ')' || c == ']' || c == '\\' {
 			return Token{Quoted, text}
@@ -165,6 +168,9 @@ func (t Token) plain() string {
 const escape = "\"[]()\\\r\n"
 
 // String returns the token as it stands in a header.
+//
+// Differs from qmail: a line feed in a word is always followed by a blank, so that
+// what is printed stays one field whatever the word was.
 func (t Token) String() string {
 	switch t.Kind {
 	case Atom, Quoted, Literal, Comment:
@@ -180,6 +186,9 @@ func (t Token) String() string {
 			b.WriteByte('\\')
 		}
 		b.WriteByte(t.Text[i])
+		if t.Text[i] == '\n' && (i+1 == len(t.Text) || t.Text[i+1] != ' ' && t.Text[i+1] != '\t') {
+			b.WriteByte(' ')
+		}
 	}
 	switch t.Kind {
 	case Quoted:
