@@ -1,0 +1,47 @@
+// Command qmail-remote delivers one message to another host by SMTP.
+//
+//	qmail-remote HOST SENDER RECIPIENT [RECIPIENT ...]
+//
+// The message is read from descriptor 0. It is taken to the best mail exchanger
+// of HOST that can be connected to, or to the relay that control/smtproutes names
+// for HOST. qmail-rspawn starts qmail-remote for each delivery.
+//
+// On descriptor 1 it reports, each report ended by a zero byte, first about the
+// recipients in their order, if they were sent at all:
+//
+//	r        accepted
+//	hTEXT    refused permanently
+//	sTEXT    refused temporarily
+//
+// and then about the message:
+//
+//	KTEXT    accepted, for at least one recipient
+//	ZTEXT    temporary failure
+//	DTEXT    permanent failure
+//
+// # Control files
+//
+//	helohost        name to give in EHLO and HELO; default: me
+//	smtproutes      HOST:RELAY or HOST:RELAY:PORT, one a line; .HOST stands for
+//	                all names below it, the empty HOST for all others; an empty
+//	                RELAY for the mail exchangers
+//	timeoutconnect  seconds to wait for a connection; default: 60
+//	timeoutremote   seconds to wait for each reply; default: 1200
+//
+// # Exit status
+//
+// Always 0: the reports say it all.
+//
+// # Security
+//
+// Runs as qmailr. It talks to hosts that strangers choose and believes the name
+// servers of /etc/resolv.conf. It writes nothing but queue/lock/tcpto, and a
+// message cannot contain anything that the other host takes for the end of it.
+package main
+
+import (
+	"quail/internal/prog"
+	"quail/internal/remote"
+)
+
+func main() { prog.Main("qmail-remote", remote.Run) }
