@@ -65,7 +65,7 @@ func Run(p *prog.Process) error {
 	// 2. The log: to the logger if there is one, else where our output goes.
 	log := p.Stdout
 	if len(p.Args) > 1 {
-		r, w, err := os.Pipe()
+		r, w, err := pipe()
 		if err != nil {
 			return err
 		}
@@ -100,11 +100,11 @@ func Run(p *prog.Process) error {
 // startPiped starts a program that reads commands on 0 and writes reports on 1. It
 // returns our ends: to write commands, to read reports.
 func startPiped(p *prog.Process, args []string, as *privs.Identity, log *os.File) (ours [2]*os.File, err error) {
-	commands, toChild, err := os.Pipe()
+	commands, toChild, err := pipe()
 	if err != nil {
 		return ours, err
 	}
-	fromChild, reports, err := os.Pipe()
+	fromChild, reports, err := pipe()
 	if err != nil {
 		return ours, err
 	}
@@ -112,6 +112,16 @@ func startPiped(p *prog.Process, args []string, as *privs.Identity, log *os.File
 	defer reports.Close()
 	_, err = proc.Command{Args: args, Env: p.Env, Dir: "/", Stdin: commands, Stdout: reports, Stderr: log, As: as}.Start()
 	return [2]*os.File{toChild, fromChild}, err
+}
+
+// pipe makes a pipe that the runtime does not poll. Polling takes descriptors of
+// its own, low ones, which becomeSend would overwrite under the runtime's feet.
+func pipe() (r, w *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, fmt.Errorf("create pipe: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "pipe"), os.NewFile(uintptr(fds[1]), "pipe"), nil
 }
 
 // becomeSend places the descriptors as 0 to 6 and executes qmail-send.
@@ -132,9 +142,8 @@ func becomeSend(p *prog.Process, fds []*os.File, id privs.Identity) error {
 	if err := privs.DropTo(id); err != nil {
 		return err
 	}
-	// 3. From here on nothing may open a descriptor: dup2 also makes each of 0 to 6
-	//    survive exec. The runtime's own descriptors may be among those overwritten,
-	//    so nothing below waits for one.
+	// 3. From here on nothing may open a descriptor. dup2 also makes each of 0 to 6
+	//    survive exec.
 	limits.Restore()
 	for i, fd := range high {
 		if err := unix.Dup2(fd, i); err != nil {
