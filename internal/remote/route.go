@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"quail/internal/control"
 	"quail/internal/mailaddr"
 	"quail/internal/resolve"
 )
