@@ -1,0 +1,128 @@
+package rcpthosts
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"quail/internal/cdb"
+	"quail/internal/cdbfile"
+	"quail/internal/control"
+)
+
+// directory makes a control directory; nil means that there is no such file.
+func directory(t *testing.T, rcpthosts *string, more []string) control.Dir {
+	t.Helper()
+	dir := t.TempDir()
+	if rcpthosts != nil {
+		if err := os.WriteFile(filepath.Join(dir, "rcpthosts"), []byte(*rcpthosts), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if more != nil {
+		draft, err := cdbfile.Create(filepath.Join(dir, "tmp"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, domain := range more {
+			draft.Add(cdb.Record{Key: domain})
+		}
+		if err := draft.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		if err := draft.Publish(filepath.Join(dir, "morercpthosts.cdb")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return control.Dir(dir)
+}
+
+func TestAllowed(t *testing.T) {
+	list := "# comment\nOne.example\n.sub.example  \n\nx@y.example\n"
+	empty := ""
+	more := []string{"more.example", ".wild.example", ""}
+	for _, c := range []struct {
+		rcpthosts *string
+		more      []string
+		address   string
+		want      bool
+	}{
+		{&list, nil, "joe@one.example", true},
+		{&list, nil, "joe@ONE.example", true},
+		{&list, nil, "joe@two.example", false},
+		{&list, nil, "joe@x.one.example", false},
+		{&list, nil, "joe@a.sub.example", true},
+		{&list, nil, "joe@a.b.SUB.example", true},
+		{&list, nil, "joe@sub.example", false},
+		{&list, nil, "joe@.sub.example", true},
+		{&list, nil, "joe@asub.example", false},
+		{&list, nil, "joe@one.example.", false},
+		{&list, nil, "joe@one.example@two.example", false}, // the last @ counts
+		{&list, nil, "joe@two.example@one.example", true},
+		{&list, nil, "joe%two.example@one.example", true},
+		{&list, nil, "a@x@y.example", false},
+		{&list, nil, "joe@", false},
+		{&list, nil, "joe@# comment", false},
+		{&list, nil, "joe", true}, // gets a domain of this host's own
+		{&list, nil, "", true},
+		{&list, more, "joe@one.example", true},
+		{&list, more, "joe@More.Example", true},
+		{&list, more, "joe@x.more.example", false},
+		{&list, more, "joe@x.wild.example", true},
+		{&list, more, "joe@wild.example", false},
+		{&list, more, "joe@", false}, // even where the database has an empty key
+		{&empty, more, "joe@more.example", true},
+		{&empty, nil, "joe@one.example", false},
+		{nil, nil, "joe@one.example", false},
+		{nil, more, "joe@more.example", false},
+		{nil, nil, "joe@", false},
+		{nil, nil, "joe", true},
+	} {
+		h, err := Load(directory(t, c.rcpthosts, c.more))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := h.Allowed(c.address); got != c.want || err != nil {
+			t.Errorf("lists %v %q: Allowed(%q) = %v, %v, want %v", c.rcpthosts, c.more, c.address, got, err, c.want)
+		}
+	}
+}
+
+func TestUnreadable(t *testing.T) {
+	empty := ""
+	for _, name := range []string{"rcpthosts", "morercpthosts.cdb"} {
+		dir := directory(t, &empty, nil)
+		os.Remove(filepath.Join(string(dir), name))
+		if err := os.Mkdir(filepath.Join(string(dir), name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(dir); err == nil {
+			t.Errorf("Load succeeded although %s is a directory", name)
+		}
+	}
+}
+
+// Damage inside the database shows at the lookup, and never as a yes.
+func TestDamaged(t *testing.T) {
+	list := "listed.example\n"
+	dir := directory(t, &list, []string{"more.example"})
+	if err := os.Truncate(filepath.Join(string(dir), "morercpthosts.cdb"), 100); err != nil {
+		t.Fatal(err)
+	}
+	h, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := h.Allowed("joe@more.example"); ok || err == nil {
+		t.Errorf("Allowed with a damaged database = %v, %v, want an error", ok, err)
+	}
+	if ok, err := h.Allowed("joe@listed.example"); !ok || err != nil {
+		t.Errorf("Allowed for a listed domain = %v, %v, want true", ok, err)
+	}
+	if err := os.Remove(filepath.Join(string(dir), "morercpthosts.cdb")); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := h.Allowed("joe@more.example"); ok || err == nil {
+		t.Errorf("Allowed after the database went = %v, %v, want an error", ok, err)
+	}
+}
