@@ -19,6 +19,9 @@
 // does not look at. The lines come from the environment, where qmail-local put them.
 package main
 
-import "quail/internal/prog"
+import (
+	"quail/internal/preline"
+	"quail/internal/prog"
+)
 
-func main() { prog.Main("preline", run) }
+func main() { prog.Main("preline", preline.Run) }

@@ -1,4 +1,9 @@
-package main
+// Package preline feeds a program the message with the lines on top that an mbox
+// would have there. See spec "Injection", section 9.
+//
+// The message is a stranger's; it is copied and not looked at. The lines come from
+// qmail-local, which made each of them one line.
+package preline
 
 import (
 	"errors"
@@ -10,7 +15,8 @@ import (
 	"quail/internal/prog"
 )
 
-func run(p *prog.Process) error {
+// Run is preline.
+func Run(p *prog.Process) error {
 	head, command, err := parse(p)
 	if err != nil {
 		return err
@@ -95,17 +101,17 @@ func parse(p *prog.Process) (head string, command []string, err error) {
 // Differs from qmail, where a closed pipe is one if the message is larger than the
 // system's pipe buffer, so that large messages are deferred over and over.
 func feed(w io.Writer, head string, message io.Reader) error {
-	_, err := io.WriteString(w, head)
+	if _, err := io.WriteString(w, head); err != nil {
+		return nil
+	}
 	buf := make([]byte, 1<<16)
-	for err == nil {
+	for {
 		n, rerr := message.Read(buf)
-		if rerr != nil && rerr != io.EOF {
-			return rerr
-		}
-		if rerr == io.EOF {
+		if _, err := w.Write(buf[:n]); err != nil || rerr == io.EOF {
 			return nil
 		}
-		_, err = w.Write(buf[:n])
+		if rerr != nil {
+			return rerr
+		}
 	}
-	return nil
 }
