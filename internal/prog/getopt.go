@@ -59,6 +59,9 @@ func (g *Getopt) Next() bool {
 	return true
 }
 
+// Skip drops the rest of the word that the option just read stands in.
+func (g *Getopt) Skip() { g.bundled = "" }
+
 // nextWord moves to the next bundle of options.
 func (g *Getopt) nextWord() bool {
 	if len(g.Rest) == 0 || len(g.Rest[0]) < 2 || g.Rest[0][0] != '-' {

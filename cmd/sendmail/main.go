@@ -1,0 +1,37 @@
+// Command sendmail sends a message, for programs that expect one of that name.
+//
+//	sendmail [-t] [-fsender] [-Fname] [-bp] [-bs] [arg ...]
+//	mailq
+//
+// The message is standard input, up to its end: a line with a single dot is part
+// of it. The recipients are the arguments.
+//
+//	-t  the recipients in the header get the message too
+//	-f  the envelope sender, and the author if the header names none
+//	-F  the author's full name; not together with -f
+//	-bm send a message (the default)
+//	-bp list the queue, as mailq does
+//	-bs speak SMTP
+//
+// The options v, i, m and x, those that begin with E or J, and e, p, o and B with
+// an argument are accepted and do nothing. As newaliases it only says which
+// program to use.
+//
+// # Exit status
+//
+// That of qmail-inject, qmail-qread or qmail-smtpd; 100 if the options are wrong;
+// 111 if the home directory or the program to run is missing.
+//
+// # Security
+//
+// Runs as the caller and executes only the three programs named, by their path in
+// the qmail home. A caller that takes addresses from strangers must put "--"
+// before them.
+package main
+
+import (
+	"quail/internal/prog"
+	"quail/internal/sendmail"
+)
+
+func main() { prog.Main("sendmail", sendmail.Run) }
