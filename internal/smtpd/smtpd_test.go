@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,6 +144,213 @@ func TestSessions(t *testing.T) {
 			if message != c.message || envelope != c.envelope {
 				t.Errorf("%s, in pieces of %d: queued\n%q, %q, want\n%q, %q", c.name, piece, message, envelope, c.message, c.envelope)
 			}
+		}
+	}
+}
+
+// dial starts a session with a client at the other end of a socket. Status sends
+// how it ended.
+func dial(t *testing.T, env prog.Env) (client net.Conn, status <-chan int) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, end := os.NewFile(uintptr(fds[0]), "server"), os.NewFile(uintptr(fds[1]), "client")
+	defer end.Close()
+	if client, err = net.FileConn(end); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	client.SetDeadline(time.Now().Add(time.Minute))
+	done := make(chan int, 1)
+	go func() {
+		defer server.Close()
+		done <- process(server, server, env).Do(Run)
+	}()
+	return client, done
+}
+
+// A client that waits for a reply gets it, and one that pipelines gets the
+// replies to RCPT, MAIL and RSET together with the next one that is not held.
+func TestReplies(t *testing.T) {
+	home(t, nil, 0)
+	client, status := dial(t, peer)
+	b := make([]byte, 65536)
+	for _, c := range []struct{ say, want string }{
+		{"", hi},
+		{"NOOP\r\n", ok},
+		{"MAIL FROM:<a@b>\r\n", ok},
+		{"RCPT TO:<x@here.example>\r\nRCPT TO:<x@evil.example>\r\nRCP", ok + notHere},
+		{"T TO:<y@here.example>\r\nDATA\r\nRSET", ok + goAhead},
+		{"\r\n.\r\nRSET\r\nMAIL FROM:<c@d>\r\nRCPT", "250 ok 1767588414 qp "},
+		{"\r\nNOOP\r\nNOOP\r\n", ok},
+		{"NOOP\nRSET\nQUIT\n", ok},
+	} {
+		if _, err := io.WriteString(client, c.say); err != nil {
+			t.Fatal(err)
+		}
+		n, err := client.Read(b)
+		if got := string(b[:n]); !strings.HasPrefix(got, c.want) || err != nil {
+			t.Errorf("%q: told %q, %v, want %q", c.say, got, err, c.want)
+		}
+	}
+	if got := <-status; got != 0 {
+		t.Errorf("status %d after QUIT", got)
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	home(t, files{"timeoutsmtpd": "0"}, 0) // stands for 1
+	var done sync.WaitGroup
+	for _, say := range []string{"", "NOO", transaction, transaction + "DATA\r\nm\r\n"} {
+		client, status := dial(t, peer)
+		done.Go(func() {
+			io.WriteString(client, say)
+			got, err := io.ReadAll(client)
+			if !strings.HasSuffix(string(got), "\r\n451 timeout (#4.4.2)\r\n") || err != nil {
+				t.Errorf("%q and then nothing: told %q, %v", say, got, err)
+			}
+			if got := <-status; got != 1 {
+				t.Errorf("%q and then nothing: status %d, want 1", say, got)
+			}
+		})
+	}
+	done.Wait()
+	if message, envelope := queuedFiles(); envelope != "" {
+		t.Errorf("queued %q, %q", message, envelope)
+	}
+}
+
+// A client that is gone ends the session without a word.
+func TestClientGone(t *testing.T) {
+	home(t, nil, 0)
+	client, status := dial(t, peer)
+	io.WriteString(client, transaction+"DATA\r\nm\r\n.\r\n")
+	client.Close()
+	if got := <-status; got != 1 {
+		t.Errorf("status %d, want 1", got)
+	}
+}
+
+func TestUnreadableControls(t *testing.T) {
+	for _, name := range []string{"timeoutsmtpd", "smtpgreeting", "me", "localiphost", "badmailfrom", "databytes", "rcpthosts"} {
+		home(t, files{"smtpgreeting": absent, name: absent}, 0)
+		file := filepath.Join(conf.Home, "control", name)
+		os.Remove(file)
+		if err := os.Mkdir(file, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		out, status := converse(t, peer, "QUIT\r\n", 100)
+		if want := "421 unable to read controls (#4.3.0)\r\n"; out != want || status != 1 {
+			t.Errorf("%s is a directory: told %q, status %d, want %q, status 1", name, out, status, want)
+		}
+	}
+}
+
+// A list that breaks in the middle of a session ends it before a recipient that
+// may not be allowed is accepted.
+func TestBrokenMorercpthosts(t *testing.T) {
+	home(t, files{"morercpthosts.cdb": strings.Repeat("\x01\x00\x00\x7f", 600)}, 0)
+	out, status := converse(t, peer, transaction+"RCPT TO:<x@more.example>\r\n"+send, 1000)
+	if want := hi + ok + ok + "421 unable to read controls (#4.3.0)\r\n"; out != want || status != 1 {
+		t.Errorf("told %q, status %d, want %q, status 1", out, status, want)
+	}
+}
+
+// Differs from qmail: the list must be there, see package rcpthosts.
+func TestNoRcpthosts(t *testing.T) {
+	home(t, files{"rcpthosts": absent}, 0)
+	out, _ := converse(t, peer, sender+"RCPT TO:<a@b.example>\r\nRCPT TO:<a>\r\nQUIT\r\n", 1000)
+	if want := hi + ok + notHere + ok + bye; out != want {
+		t.Errorf("told %q, want %q", out, want)
+	}
+}
+
+func TestMaxLine(t *testing.T) {
+	home(t, nil, 0)
+	for _, piece := range []int{100000, 1000} {
+		out, status := converse(t, peer, strings.Repeat("x", maxLine-1)+"\n"+"QUIT\r\n", piece)
+		if want := hi + unknown + bye; out != want || status != 0 {
+			t.Errorf("%d bytes: told %q, status %d, want %q, status 0", maxLine, out, status, want)
+		}
+		out, status = converse(t, peer, strings.Repeat("x", maxLine)+"\nQUIT\r\n", piece)
+		if want := hi + "421 out of memory (#4.3.0)\r\n"; out != want || status != 1 {
+			t.Errorf("%d bytes: told %q, status %d, want %q, status 1", maxLine+1, out, status, want)
+		}
+	}
+}
+
+func TestMaxRecipients(t *testing.T) {
+	home(t, nil, 0)
+	const size = 512
+	fits := maxRecipients / size
+	recipient := strings.Repeat("x", size-1-len("@here.example")) + "@here.example"
+	in := sender + strings.Repeat("RCPT TO:<"+recipient+">\r\n", fits+2) + send
+	out, status := converse(t, peer, in, 100000)
+	full := "452 too many recipients (#4.5.3)\r\n"
+	if want := hi + ok + strings.Repeat(ok, fits) + full + full + goAhead; !strings.HasPrefix(out, want) || status != 0 {
+		t.Errorf("told %d times ok and %d times %q, status %d", strings.Count(out, ok), strings.Count(out, full), full, status)
+	}
+	_, envelope := queuedFiles()
+	if got := strings.Count(envelope, "\x00T"+recipient); got != fits {
+		t.Errorf("%d recipients are queued, want %d", got, fits)
+	}
+}
+
+// FuzzSession: whatever a client says, each reply is a line with a number, and
+// what is queued was accepted: its recipients are few enough, short enough and
+// allowed, and the client was told.
+func FuzzSession(f *testing.F) {
+	for _, c := range sessions {
+		if len(c.in) < 1000 {
+			f.Add(c.in, 7)
+		}
+	}
+	home(f, nil, 0)
+	script := "#!/bin/sh\ncat >message; cat <&1 >>envelopes\n"
+	if err := os.WriteFile(filepath.Join(conf.Home, "bin/qmail-queue"), []byte(script), 0o755); err != nil {
+		f.Fatal(err)
+	}
+	reply := regexp.MustCompile(`^\d\d\d[ -][^\r\n]*\r\n$`)
+	accepted := regexp.MustCompile(`(?m)^250 ok \d+ qp \d+\r$`)
+	f.Fuzz(func(t *testing.T, in string, piece int) {
+		envelopes := filepath.Join(conf.Home, "envelopes")
+		os.Remove(envelopes)
+		out, status := converse(t, peer, in, max(1, piece))
+		for _, line := range strings.SplitAfter(out, "\n") {
+			if line != "" && !reply.MatchString(line) {
+				t.Errorf("%q is no reply", line)
+			}
+		}
+		if status != 0 && status != 1 || (status == 0) != strings.HasSuffix(out, bye) {
+			t.Errorf("status %d after %q", status, out)
+		}
+		b, _ := os.ReadFile(envelopes)
+		queued := 0
+		for text := string(b); text != ""; {
+			var e string
+			e, text, _ = strings.Cut(text, "\x00\x00")
+			checkEnvelope(t, e)
+			queued++
+		}
+		if told := len(accepted.FindAllString(out, -1)); told != queued {
+			t.Errorf("%d messages are queued, the client was told of %d", queued, told)
+		}
+	})
+}
+
+func checkEnvelope(t *testing.T, envelope string) {
+	for i, record := range strings.Split(envelope, "\x00") {
+		if record == "" || (record[0] == 'F') != (i == 0) || (record[0] == 'T') != (i > 0) || len(record) > 900 {
+			t.Errorf("envelope %q has the record %q", envelope, record)
+			return
+		}
+		_, domain, ok := strings.Cut(record, "@")
+		domain = strings.ToLower(domain[strings.LastIndexByte(domain, '@')+1:])
+		allowed := domain == "here.example" || domain == "mixed.example" || strings.HasSuffix(domain, ".sub.example")
+		if i > 0 && ok && !allowed {
+			t.Errorf("envelope %q has the recipient %q", envelope, record)
 		}
 	}
 }
