@@ -28,6 +28,9 @@ var (
 // accounts answers what getpwnam would. A static program has no getpwnam: it reads
 // /etc/passwd itself, and where accounts come from elsewhere too it asks getent,
 // which is part of every system that has a name service switch.
+//
+// Differs from qmail: of a lookup that fails only a clear "not found" counts as
+// that. For qmail-getpw in C every failure but one did.
 type accounts struct {
 	p       *prog.Process
 	loaded  bool
@@ -140,8 +143,10 @@ func inPasswd(passwd []byte, name string) (users.Assignment, bool, error) {
 	return users.Assignment{}, false, nil
 }
 
-// parseAccount reads the line "name:password:uid:gid:gecos:home:shell". A line
-// that is there but makes no sense is an error: its owner's mail must wait.
+// parseAccount reads the line "name:password:uid:gid:gecos:home:shell".
+//
+// Differs from qmail: a line that is there but makes no sense is an error, so that
+// its owner's mail waits. The C library passes over it, and alias gets the mail.
 func parseAccount(line string) (users.Assignment, error) {
 	f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
 	if len(f) < 6 {

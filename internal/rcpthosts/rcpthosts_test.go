@@ -3,6 +3,7 @@ package rcpthosts
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"quail/internal/cdb"
@@ -125,4 +126,30 @@ func TestDamaged(t *testing.T) {
 	if ok, err := h.Allowed("joe@more.example"); ok || err == nil {
 		t.Errorf("Allowed after the database went = %v, %v, want an error", ok, err)
 	}
+}
+
+// FuzzAllowed: whatever the address, a yes means that it has no domain, or that
+// the domain is a listed one or ends in a listed ending.
+func FuzzAllowed(f *testing.F) {
+	dir := f.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "rcpthosts"), []byte("one.example\n.sub.example\n"), 0o644); err != nil {
+		f.Fatal(err)
+	}
+	h, err := Load(control.Dir(dir))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("joe@one.example")
+	f.Add("joe@x.SUB.example@")
+	f.Fuzz(func(t *testing.T, address string) {
+		ok, err := h.Allowed(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lower := strings.ToLower(address)
+		plain := strings.HasSuffix(lower, "@one.example") || strings.HasSuffix(lower, ".sub.example")
+		if ok && strings.Contains(address, "@") && !plain {
+			t.Errorf("Allowed(%q)", address)
+		}
+	})
 }
