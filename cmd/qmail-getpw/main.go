@@ -23,7 +23,7 @@
 // # Security
 //
 // Runs as qmailp, without rights, on a name that a stranger chose. What it prints
-// decides what user id a delivery runs with, though never that of root.
+// decides what user id a delivery runs with; that of root qmail-lspawn refuses.
 package main
 
 import (
