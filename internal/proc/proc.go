@@ -7,6 +7,7 @@ package proc
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"quail/internal/limits"
@@ -18,7 +19,9 @@ import (
 type Command struct {
 	Args []string // Args[0] is looked up as execvp does, in Env's PATH
 	Env  prog.Env
-	Dir  string // working directory, absolute
+	// Search, if not nil, is the environment whose PATH counts instead of Env's.
+	Search prog.Env
+	Dir    string // working directory, absolute
 	// Descriptors 0, 1 and 2, and from 3 on. A nil one is closed in the child.
 	Stdin, Stdout, Stderr *os.File
 	Extra                 []*os.File
@@ -51,7 +54,15 @@ func (c Command) Start() (*Child, error) {
 		attr.Sys.Credential = credential
 	}
 	err := error(&os.PathError{Op: "run", Path: c.Args[0], Err: syscall.ENOENT})
-	for _, path := range prog.Candidates(c.Args[0], c.Env, c.Dir) {
+	search := c.Search
+	if search == nil {
+		search = c.Env
+	}
+	for _, path := range prog.Candidates(c.Args[0], search, c.Dir) {
+		// A fork is a high price for learning that a file is not there.
+		if absent(path) {
+			continue
+		}
 		var process *os.Process
 		process, err = os.StartProcess(path, c.Args, attr)
 		if err == nil {
@@ -65,6 +76,13 @@ func (c Command) Start() (*Child, error) {
 		}
 	}
 	return nil, err
+}
+
+// absent reports whether there certainly is no file path. Of a relative one, which
+// is meant from the working directory of the child, nothing is certain.
+func absent(path string) bool {
+	var st syscall.Stat_t
+	return filepath.IsAbs(path) && syscall.Stat(path, &st) == syscall.ENOENT
 }
 
 // Wait waits for the program to end. It must be called once.

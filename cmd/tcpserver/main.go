@@ -1,0 +1,3 @@
+package main
+import ("quail/internal/prog";"quail/internal/tcpserver")
+func main() { prog.Main("tcpserver", tcpserver.Run) }

@@ -1,0 +1,168 @@
+// Package tcpserver accepts connections and runs a program for each: spec
+// "Network", A1.
+//
+// One goroutine accepts, and does nothing else. Each connection has one of its
+// own from then until its program has ended, and shares nothing with the others
+// but the log and the limit on how many there may be: a name server or an ident
+// server that takes its time delays nobody but its own client. Where the original
+// forks and lets the child ask for names, here the names are asked for first and
+// the program is started afterwards, with descriptors 0, 1 and 2 and no others.
+//
+// Strangers choose the moment and the number of connections, what their name
+// servers say, and what their ident servers say. All of it is bounded in length
+// and time, and no error of theirs ends the server. Root, where it is needed to
+// bind a low port, is given up before the first connection is accepted.
+//
+// Differs from qmail: the "pid" line of a connection stands directly before its
+// "ok" line, when the program has been started and has a process id, so that the
+// lines can be joined with those that the program writes itself. A connection that
+// never gets a program (denied, dropped) has a number above all process ids,
+// which is unique on the host too: ten million times tcpserver's own, plus a count.
+package tcpserver
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"quail/internal/prog"
+)
+
+const usage = "tcpserver [ -1UXpPhHrRoOdDqQv ] [ -c limit ] [ -x rules.cdb ] [ -B banner ]" +
+	" [ -g gid ] [ -u uid ] [ -b backlog ] [ -l localname ] [ -t timeout ] host port program"
+
+// server is a running tcpserver. Nothing in it changes once it accepts.
+type server struct {
+	options
+	p         *prog.Process
+	log       *journal
+	names     resolver
+	listener  *listener
+	localPort string        // the port listened on
+	slots     chan struct{} // one entry a connection, at most as many as allowed
+	count     atomic.Uint64 // connections that never got a program
+}
+
+// Run is the program tcpserver.
+func Run(p *prog.Process) error {
+	o, err := parseOptions(p)
+	if err != nil {
+		return err
+	}
+	if err := serve(p, o); err != nil && o.verbosity > silent {
+		return err
+	} else if err != nil {
+		return prog.Exit(prog.StatusTemporary)
+	}
+	return nil
+}
+
+// serve runs until SIGTERM. The programs it has started live on.
+func serve(p *prog.Process, o options) error {
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	if err := occupyStandard(); err != nil {
+		return err
+	}
+	s := &server{
+		options: o,
+		p:       p,
+		names:   newResolver(p.Env),
+		log:     &journal{out: p.Stderr, verbosity: o.verbosity, limit: o.limit},
+		slots:   make(chan struct{}, o.limit),
+	}
+	// 1. What may need root: the port, and the address whose name is asked for here.
+	if err := s.listen(); err != nil {
+		return err
+	}
+	// 2. Root goes, before a byte of a stranger is seen.
+	if err := drop(o.uid, o.gid); err != nil {
+		return err
+	}
+	// 3. Whoever waits for the port number may connect now.
+	if o.printPort {
+		fmt.Fprintln(p.Stdout, s.localPort)
+	}
+	if err := detach(p.Stdin, p.Stdout); err != nil {
+		return err
+	}
+	s.log.start()
+	go s.accept()
+	<-term
+	return nil
+}
+
+// listen resolves the two operands and opens the port.
+func (s *server) listen() error {
+	ip, err := s.names.address(s.host)
+	if err != nil {
+		return err
+	}
+	port, err := portNumber(s.port)
+	if err != nil {
+		return err
+	}
+	if s.listener, err = listen(netip.AddrPortFrom(ip, port), s.backlog); err != nil {
+		return err
+	}
+	s.localPort = strconv.Itoa(int(s.listener.port))
+	return nil
+}
+
+// occupyStandard opens /dev/null as each of the descriptors 0, 1 and 2 that the
+// caller left closed, so that no socket takes their place.
+func occupyStandard() error {
+	for {
+		fd, err := syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+		if err != nil {
+			return prog.Fail("unable to open /dev/null", err)
+		}
+		if fd > 2 {
+			return syscall.Close(fd)
+		}
+	}
+}
+
+// detach lets go of descriptors, so that whoever reads the port from a pipe sees
+// its end.
+func detach(files ...*os.File) error {
+	for _, f := range files {
+		f.Close()
+	}
+	return occupyStandard()
+}
+
+// accept hands each connection to a goroutine. While as many as allowed are
+// there, it leaves further ones to the kernel.
+func (s *server) accept() {
+	for {
+		s.slots <- struct{}{}
+		fd, remote := s.next()
+		s.log.accepted()
+		go s.connection(fd, remote)
+	}
+}
+
+// pause is how long no connection is accepted after the system had no descriptor
+// or no memory for one. The original tries again at once, for as long as it takes.
+const pause = time.Second
+
+// next returns the next connection. No error ends the server: one of a connection
+// that is gone already is no matter, any other is reported once a pause.
+func (s *server) next() (fd int, remote netip.AddrPort) {
+	for {
+		fd, remote, err := s.listener.accept()
+		if err == nil {
+			return fd, remote
+		}
+		if !ofConnection(err) {
+			s.log.warn(prog.Fail("unable to accept", err).Error())
+			time.Sleep(pause)
+		}
+	}
+}
