@@ -36,23 +36,23 @@ func (s *session) data(string) error {
 	s.reply("354 go ahead")
 	m.WriteString(s.trace())
 	text, err := s.text(m)
-	tooLong := s.limit > 0 && text.Size > s.limit
-	if err != nil || text.Hops >= maxHops || tooLong {
-		m.Fail()
-	}
-	if err == nil {
-		m.From(sender)
-		for len(recipients) > 0 {
-			end := bytes.IndexByte(recipients, 0)
-			m.To(string(recipients[:end]))
-			recipients = recipients[end+1:]
-		}
-	}
-	result := m.Close()
 	if err != nil {
+		m.Fail()
+		m.Close()
 		return err
 	}
-	s.reply(s.verdict(m, result, text.Hops >= maxHops, tooLong))
+	looping := text.Hops >= maxHops
+	tooLong := s.limit > 0 && text.Size > s.limit
+	if looping || tooLong {
+		m.Fail()
+	}
+	m.From(sender)
+	for len(recipients) > 0 {
+		end := bytes.IndexByte(recipients, 0)
+		m.To(string(recipients[:end]))
+		recipients = recipients[end+1:]
+	}
+	s.reply(s.verdict(m, m.Close(), looping, tooLong))
 	return nil
 }
 

@@ -1,0 +1,48 @@
+package smtpd
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"quail/internal/conf"
+)
+
+// Without descriptors for qmail-queue a message is put off and the session goes on.
+func TestNoDescriptors(t *testing.T) {
+	home(t, nil, 0)
+	session := filepath.Join(conf.Home, "session")
+	if err := os.WriteFile(session, []byte(transaction+"DATA\r\nDATA\r\nQUIT\r\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.Open(session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.Create(filepath.Join(conf.Home, "replies"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	few := before
+	few.Cur = uint64(out.Fd()) + 3 // enough for a control file, not for three pipes
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	status := process(in, out, peer).Do(Run)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+
+	got, err := os.ReadFile(out.Name())
+	if want := hi + ok + ok + "451 qqt failure (#4.3.0)\r\n" + mailFirst + bye; string(got) != want || status != 0 || err != nil {
+		t.Errorf("told %q, status %d, %v, want %q", got, status, err, want)
+	}
+}
