@@ -30,6 +30,7 @@ import (
 //	env NAME=VALUE
 //	message CONTENT
 //	message-is NAME            descriptor 0 is opened from this file, default "message"
+//	limit                      files cannot become larger than about 50000 bytes
 //	queue STATUS               of the program in $QMAILQUEUE, which is there always
 //	run [-n] LOCAL DASH EXT DOMAIN SENDER DEFAULTDELIVERY
 //	-> STATUS
@@ -121,7 +122,7 @@ func parseScenes(t *testing.T, text string) (head string, scenes []*scene) {
 			}
 		}
 	}
-	return strings.TrimPrefix(parts[0], "\n") + "\n", scenes
+	return strings.TrimLeft(parts[0], "\n"), scenes
 }
 
 var plain = regexp.MustCompile(`^[-+a-zA-Z0-9_./@:,=$#~|&;]+$`)
@@ -163,7 +164,7 @@ func (s *scene) play(t *testing.T) string {
 	dir := t.TempDir()
 	home := filepath.Join(dir, "home")
 	check(t, os.Mkdir(home, 0o755))
-	message, queueStatus := "message", "0"
+	message, queueStatus, limited := "message", "0", false
 	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
 	var run []string
 	check(t, os.WriteFile(filepath.Join(dir, "message"), []byte("Subject: x\n\nhi\n"), 0o644))
@@ -196,6 +197,8 @@ func (s *scene) play(t *testing.T) string {
 			check(t, os.WriteFile(filepath.Join(dir, "message"), []byte(strings.Join(w[1:], "")), 0o644))
 		case "message-is":
 			message = w[1]
+		case "limit":
+			limited = true
 		case "queue":
 			queueStatus = w[1]
 		case "run":
@@ -216,7 +219,7 @@ func (s *scene) play(t *testing.T) string {
 	}
 	args = append(args, "--", "joe", home)
 	args = append(args, run...)
-	outcome := execute(t, args, env, filepath.Join(dir, message))
+	outcome := execute(t, limited, args, env, filepath.Join(dir, message))
 	for name, content := range tree(t, home) {
 		if old, ok := before[name]; !ok || old != content {
 			outcome = append(outcome, place(name)+" "+quote(brief(content)))
@@ -231,21 +234,25 @@ func (s *scene) play(t *testing.T) string {
 }
 
 // execute runs qmail-local: this test program, or the one to be written down.
-func execute(t *testing.T, args, env []string, message string) []string {
+func execute(t *testing.T, limited bool, args, env []string, message string) []string {
 	t.Helper()
-	self, err := os.Executable()
+	program, err := os.Executable()
 	check(t, err)
-	cmd := exec.Command(self, args...)
-	cmd.Env = append(env, childVariable+"=/")
 	if *update != "" {
-		cmd = exec.Command(*update, args...)
-		cmd.Args[0] = "qmail-local"
-		cmd.Env = env
-		if os.Getuid() == 0 {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-		}
+		program = *update
+	} else {
+		env = append(env, childVariable+"=/")
+	}
+	cmd := exec.Command(program, args...)
+	if limited {
+		script := `trap "" XFSZ; ulimit -f 100; exec "$0" "$@"`
+		cmd = exec.Command("/bin/sh", append([]string{"-c", script, program}, args...)...)
 	} else {
 		cmd.Args[0] = "qmail-local"
+	}
+	cmd.Env = env
+	if *update != "" && os.Getuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
 	cmd.Dir = "/"
 	stdin, err := os.Open(message)
