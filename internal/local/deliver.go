@@ -42,7 +42,8 @@ func (j *job) message() (io.Reader, error) {
 	return messageReader{io.NewSectionReader(j.p.Stdin, 0, 1<<62)}, nil
 }
 
-// checkLoop looks for our own Delivered-To line in the header.
+// checkLoop looks for our own Delivered-To line in the header. Whoever forwards mail
+// in a circle gets it back here, once, instead of filling the queue.
 func (j *job) checkLoop() error {
 	message, err := j.message()
 	if err != nil {
@@ -91,6 +92,8 @@ func headerHas(message io.Reader, line string) (bool, error) {
 	}
 }
 
+// toMbox appends the message to a file. The report says which, unlike with a
+// Maildir; both are in words that log analysers know.
 func (j *job) toMbox(name string) error {
 	message, err := j.message()
 	if err != nil {
@@ -114,12 +117,14 @@ func (j *job) toMbox(name string) error {
 	}
 }
 
+// toMaildir delivers into a directory. All its failures are temporary: a Maildir
+// that is missing today may only not be mounted yet.
 func (j *job) toMaildir(name string) error {
 	message, err := j.message()
 	if err != nil {
 		return err
 	}
-	if j.names == nil {
+	if j.names == nil { // one for the whole job: it counts the deliveries
 		host, err := os.Hostname()
 		if err != nil {
 			return j.fail(prog.StatusTemporary, "Temporary error on maildir delivery. (#4.3.0)")
@@ -143,7 +148,8 @@ func (j *job) toMaildir(name string) error {
 	}
 }
 
-// toProgram gives the message to a shell command of the recipient's.
+// toProgram gives the message to a shell command of the recipient's. It gets the
+// descriptor itself, not a copy of the message, and prints into our own report.
 func (j *job) toProgram(command string) (stop bool, err error) {
 	if _, err := j.message(); err != nil {
 		return false, err
@@ -188,7 +194,8 @@ func isLack(err error) bool {
 	return false
 }
 
-// forward sends the message to all collected addresses at once.
+// forward sends the message to all collected addresses at once, as one new message,
+// so that the queue takes it for all of them or for none.
 func (j *job) forward() error {
 	if len(j.forwards) == 0 {
 		return nil
@@ -205,7 +212,7 @@ func (j *job) forward() error {
 	}
 	m.WriteString(j.to.DeliveredTo())
 	if _, err := io.Copy(m, message); err != nil {
-		m.Fail()
+		m.Fail() // Close then says what is wrong
 	}
 	m.From(j.newSender)
 	for _, address := range j.forwards {

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"quail/internal/conf"
 	"quail/internal/prog"
 )
@@ -183,7 +185,7 @@ func (s *scene) play(t *testing.T) string {
 				check(t, os.MkdirAll(filepath.Join(at(1), sub), 0o755))
 			}
 		case "fifo":
-			check(t, syscall.Mkfifo(at(1), 0o644))
+			check(t, unix.Mkfifo(at(1), 0o644))
 		case "link":
 			check(t, os.Symlink(w[2], at(1)))
 		case "mode":

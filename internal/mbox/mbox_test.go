@@ -111,7 +111,7 @@ func TestReadErrorLeavesNothing(t *testing.T) {
 func TestNoMailbox(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var unopened *OpenError
