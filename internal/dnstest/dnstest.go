@@ -44,6 +44,7 @@ func Zone(t *testing.T, records string, odd map[string]Handler) *Server {
 			return
 		}
 		reply := new(dns.Msg).SetReply(query)
+		reply.RecursionAvailable = true
 		reply.Answer, reply.Rcode = look(zone, q)
 		send(w, reply)
 	})

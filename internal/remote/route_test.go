@@ -132,6 +132,12 @@ somesoft.test. MX 6 a.test.
 literalmx.test. MX 50 127.0.1.9.
 literalmx.test. MX 10 a.test.
 dangling.test. CNAME nowhere.test.
+meonly.test. MX 3 me.test.
+me.test. A 127.0.0.1
+meworse.test. MX 3 me.test.
+meworse.test. MX 2 a.test.
+four.test. MX 3 a.test.
+four.test. MX 1 nowhere.test.
 `
 
 // Where mail for a host goes, by what the DNS says about it and by which of the
@@ -169,6 +175,9 @@ func TestFind(t *testing.T) {
 		{"literalmx.test", false, nil, "127.0.1.1/10 127.0.1.9/0", ""}, // a literal's preference is 0, its place stays
 		{"literalmx.test", false, []string{"127.0.1.1"}, "127.0.1.9/0", ""},
 		{"literalmx.test", false, []string{"127.0.1.9"}, "", itsMe},
+		{"meonly.test", false, []string{"127.0.0.1"}, "", itsMe},
+		{"meworse.test", false, []string{"127.0.0.1"}, "127.0.1.1/2", ""},
+		{"four.test", false, nil, "127.0.1.1/3", ""},
 		{"null.test", false, nil, "", noAddress},
 		{"deadmx.test", false, nil, "", noAddress},
 		{"softmx.test", false, nil, "", softDNS},

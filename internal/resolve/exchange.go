@@ -94,6 +94,9 @@ func readConfig(path string) ([]byte, error) {
 // ask puts the question to each server in turn, several times if need be, until
 // one gives an answer that can be read and is either "yes" or "no such name". A
 // server that answers anything else is not asked again.
+//
+// Differs from qmail: when every server finds the query malformed, or answers with
+// a code that nobody knows, that is not taken for a denial.
 func (r *Resolver) ask(ctx context.Context, q question) (*dns.Msg, error) {
 	s, err := r.settings()
 	if err != nil {
@@ -109,6 +112,9 @@ func (r *Resolver) ask(ctx context.Context, q question) (*dns.Msg, error) {
 			reply, err = s.exchange(ctx, server, q)
 			switch {
 			case err != nil:
+			case lame(reply):
+				refused[server] = true
+				err = fmt.Errorf("%s does not know", server)
 			case reply.Rcode == dns.RcodeSuccess || reply.Rcode == dns.RcodeNameError:
 				return reply, nil
 			default:
@@ -121,6 +127,12 @@ func (r *Resolver) ask(ctx context.Context, q question) (*dns.Msg, error) {
 		}
 	}
 	return nil, err
+}
+
+// lame reports whether the answer is that of a server which is not in charge of
+// the name and asks nobody else: it says nothing about what exists.
+func lame(m *dns.Msg) bool {
+	return m.Rcode == dns.RcodeSuccess && len(m.Answer) == 0 && !m.Authoritative && !m.RecursionAvailable
 }
 
 // exchange asks one server by UDP, and by TCP if the answer does not fit.

@@ -62,6 +62,9 @@ func reply(edit func([]byte) []byte, records ...string) dnstest.Handler {
 	}
 }
 
+// recursive marks the answer as that of a server that has asked others.
+func recursive(b []byte) []byte { b[3] |= 0x80; return b }
+
 func cut(n int) func([]byte) []byte {
 	return func(b []byte) []byte { return b[:len(b)-n] }
 }
@@ -75,6 +78,8 @@ var odd = map[string]dnstest.Handler{
 	"refused.example.":  dnstest.Rcode(dns.RcodeRefused),
 	"notimp.example.":   dnstest.Rcode(dns.RcodeNotImplemented),
 	"formerr.example.":  dnstest.Rcode(dns.RcodeFormatError),
+	"lame.example.":     reply(cut(0)), // neither in charge nor asking others
+	"nothing.example.":  reply(recursive),
 	"silent.example.":   func(dns.ResponseWriter, *dns.Msg) {},
 	// The record is cut short, cut off whole while the count stays, or says that
 	// it has no data: none of this proves that there is no address.
@@ -98,7 +103,7 @@ var odd = map[string]dnstest.Handler{
 		if query.Question[0].Qtype == dns.TypeAAAA {
 			dnstest.Rcode(dns.RcodeServerFailure)(w, query)
 		} else {
-			reply(cut(0))(w, query)
+			reply(recursive)(w, query)
 		}
 	},
 	"cuttcp.example.": func(w dns.ResponseWriter, query *dns.Msg) {
@@ -153,6 +158,8 @@ func TestAddrs(t *testing.T) {
 		{"refused.example", "", resolve.Soft},
 		{"notimp.example", "", resolve.Soft},
 		{"formerr.example", "", resolve.Soft},
+		{"lame.example", "", resolve.Soft},
+		{"nothing.example", "", resolve.NoData},
 		{"silent.example", "", resolve.Soft},
 		{"cut.example", "", resolve.Soft},
 		{"gone.example", "", resolve.Soft},
