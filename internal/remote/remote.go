@@ -12,7 +12,7 @@
 // return it. The exit status is always 0.
 //
 // The enemy is the other host and whoever writes its DNS records. Nothing it
-// sends is kept beyond a bound, nothing makes this program wait longer than the
+// sends is kept beyond a bound, no single wait for it is longer than the
 // configured times, and no message can be made to speak SMTP commands. A host
 // that misbehaves gets its mail later or not at all; K is said only after a reply
 // to the final dot.

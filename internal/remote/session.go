@@ -178,18 +178,18 @@ func (s *session) envelope(m mail, reports *bytes.Buffer) (verdict, error) {
 		mailFrom += " SIZE=" + strconv.FormatInt(size, 10)
 	}
 	group := []string{mailFrom + "\r\n"}
-	sent := false // MAIL has been answered
+	hasMail := true
 	accepted := false
 	for i, recipient := range m.recipients {
 		group = append(group, "RCPT TO:<"+path(recipient)+">\r\n")
 		if s.pipelining && len(group) < batch && i+1 < len(m.recipients) {
 			continue
 		}
-		v, err := s.commands(group, !sent, func() { accepted = s.report(reports) || accepted })
+		v, err := s.commands(group, hasMail, func() { accepted = s.report(reports) || accepted })
 		if v != "" || err != nil {
 			return v, err
 		}
-		group, sent = nil, true
+		group, hasMail = nil, false
 	}
 	if !accepted {
 		return s.quit("DGiving up on ", ""), nil
@@ -197,9 +197,9 @@ func (s *session) envelope(m mail, reports *bytes.Buffer) (verdict, error) {
 	return "", nil
 }
 
-// commands sends a group of commands, the first one being MAIL if mail is set,
+// commands sends a group of commands, the first one being MAIL if hasMail is set,
 // and calls rcpt after the reply to each of the others.
-func (s *session) commands(group []string, mail bool, rcpt func()) (verdict, error) {
+func (s *session) commands(group []string, hasMail bool, rcpt func()) (verdict, error) {
 	if s.pipelining {
 		if err := s.send(strings.Join(group, "")); err != nil {
 			return "", err
@@ -215,7 +215,7 @@ func (s *session) commands(group []string, mail bool, rcpt func()) (verdict, err
 		if err != nil {
 			return "", err
 		}
-		if !mail || i > 0 {
+		if !hasMail || i > 0 {
 			rcpt()
 		} else if code >= failure {
 			return s.quit(letter(code)+"Connected to ", " but sender was rejected"), nil

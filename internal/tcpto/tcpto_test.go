@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -183,22 +182,17 @@ func TestTrouble(t *testing.T) {
 	}
 }
 
-// TestLock proves that the lock is the one that other programs take.
+// The lock is a flock on the file: while somebody has it, reports wait, and are
+// not lost.
 func TestLock(t *testing.T) {
 	f := file(t, make([]byte, 1024))
-	lock := exec.Command("flock", string(f), "sh", "-c", "echo; read x")
-	stdin, err := lock.StdinPipe()
+	other, err := os.Open(string(f))
 	if err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := lock.StdoutPipe()
-	if err != nil {
+	if err := unix.Flock(int(other.Fd()), unix.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	if err := lock.Start(); err != nil {
-		t.Fatal(err)
-	}
-	stdout.Read(make([]byte, 1)) // now it is locked
 	done := make(chan bool)
 	go func() {
 		f.TimedOut(ip("192.0.2.1"), epoch)
@@ -210,9 +204,8 @@ func TestLock(t *testing.T) {
 	case <-time.After(100 * time.Millisecond):
 	}
 	f.Reset() // does not wait
-	stdin.Close()
+	other.Close()
 	<-done
-	lock.Wait()
 	if _, known := f.Query(ip("192.0.2.1"), epoch, 0); !known {
 		t.Error("the report was lost")
 	}
