@@ -67,7 +67,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	var running services
-	defer running.stop()
+	defer func() { running.stop() }()
 	if err := running.start("qmail-start", d.command("qmail-start", "./Maildir/")); err != nil {
 		return err
 	}
