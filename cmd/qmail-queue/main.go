@@ -35,7 +35,9 @@ import (
 	"quail/internal/received"
 )
 
-func main() { prog.Main("qmail-queue", run) }
+// The mask is set here, since the caller's must not decide who can read a message:
+// qmail-send and the spawners do, by group or as anybody.
+func main() { prog.Main("qmail-queue", run, prog.Umask(0o33)) }
 
 func run(p *prog.Process) (err error) {
 	defer func() {

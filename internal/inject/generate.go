@@ -47,7 +47,11 @@ func (s *settings) generate(h *header) ([]string, error) {
 // fromField returns the From field of the user, completed as if it had been
 // written in the message.
 func (s *settings) fromField() (string, error) {
-	address := mailaddr.QuoteLocal(s.user)
+	user := rfc822.Token{Kind: rfc822.Atom, Text: s.user}
+	if mailaddr.QuoteLocal(s.user) != s.user {
+		user.Kind = rfc822.Quoted
+	}
+	address := user.String()
 	if s.host.set {
 		address += "@" + rfc822.Token{Kind: rfc822.Atom, Text: s.host.text}.String()
 	}
@@ -59,11 +63,11 @@ func (s *settings) fromField() (string, error) {
 	case s.name.set:
 		address = name.String() + " <" + address + ">"
 	}
-	list, err := rfc822.ParseField("From: "+address+"\n", s.names.Rewrite)
+	field, err := rfc822.ParseField("From: "+address+"\n", s.names.Rewrite)
 	if err != nil {
 		return "", prog.Perm(err)
 	}
-	return list.Field, nil
+	return field, nil
 }
 
 // wantsFollowup reports whether the message goes to a mailing list of the user's.
@@ -132,15 +136,13 @@ func (s *settings) defaultSender() (string, error) {
 	if s.senderHost.set {
 		field += "@" + rfc822.Token{Kind: rfc822.Atom, Text: s.senderHost.text}.String()
 	}
-	list, err := rfc822.ParseField(field+"\n", s.names.Rewrite)
-	if err != nil {
+	// Several addresses, from a host with a comma, count as they would in the
+	// field: the rightmost is the sender.
+	h := &header{}
+	if _, err := h.addList(field+"\n", uses["return-path"], s); err != nil {
 		return "", prog.Perm(err)
 	}
-	sender, err := list.Addresses[0].Envelope()
-	if err != nil {
-		return "", prog.Perm(&rfc822.FieldError{Text: field})
-	}
-	return sender, nil
+	return h.sender.text, nil
 }
 
 // envelopeAddress completes an address given as an argument.

@@ -84,15 +84,9 @@ func (h *header) add(field string, s *settings) error {
 	u := uses[name]
 	h.resent = h.resent || u.resent
 	if u.list {
-		list, err := rfc822.ParseField(field, s.names.Rewrite)
-		if err != nil && !u.recipient {
+		var err error
+		if field, err = h.addList(field, u, s); err != nil {
 			return err
-		}
-		if !h.collect(u, list.Addresses) {
-			return &rfc822.FieldError{Text: field}
-		}
-		if err == nil {
-			field = list.Field
 		}
 	}
 	if !u.removed {
@@ -101,30 +95,51 @@ func (h *header) add(field string, s *settings) error {
 	return nil
 }
 
-// collect puts the addresses of a field where they belong and reports whether an
-// envelope can hold them.
+// addList completes the addresses of a field, puts them where they belong, and
+// returns the field as it will look. Broken lists of recipients are let pass, with
+// what they gave until they broke.
 //
 // Differs from qmail: a message to an address with a NUL or a line feed is
 // refused. qmail cuts it at the NUL and mails the rest.
-func (h *header) collect(u use, list []rfc822.Address) bool {
-	for _, a := range list {
-		envelope, err := a.Envelope()
-		ok := err == nil
-		if u.recipient && h.from.header {
-			if !ok {
-				return false
-			}
-			h.recipients[u.resent] = append(h.recipients[u.resent], envelope)
-		}
-		if u.sender && !h.sender.set {
-			if !ok {
-				return false
-			}
-			h.sender = value{envelope, true}
-		}
-		if u.followup && ok {
-			h.followup = append(h.followup, envelope)
-		}
+func (h *header) addList(field string, u use, s *settings) (string, error) {
+	clean := true
+	printed, err := rfc822.ParseField(field, func(a rfc822.Address) rfc822.Address {
+		a = s.names.Rewrite(a)
+		clean = h.collect(a, u) && clean
+		return a
+	})
+	switch {
+	case !clean:
+		return "", &rfc822.FieldError{Text: field}
+	case err == nil:
+		return printed, nil
+	case u.recipient:
+		return field, nil
+	default:
+		return "", err
+	}
+}
+
+// collect takes one address in and reports whether an envelope can hold it, if it
+// must.
+func (h *header) collect(a rfc822.Address, u use) bool {
+	recipient := u.recipient && h.from.header
+	sender := u.sender && !h.sender.set
+	if !recipient && !sender && !u.followup {
+		return true
+	}
+	envelope, err := a.Envelope()
+	if err != nil {
+		return !recipient && !sender
+	}
+	if recipient {
+		h.recipients[u.resent] = append(h.recipients[u.resent], envelope)
+	}
+	if sender {
+		h.sender = value{envelope, true}
+	}
+	if u.followup {
+		h.followup = append(h.followup, envelope)
 	}
 	return true
 }

@@ -87,6 +87,7 @@ func absent(path string) bool {
 
 // Wait waits for the program to end. It must be called once.
 func (c *Child) Wait() (Status, error) {
+	await(c.process)
 	state, err := c.process.Wait()
 	if err != nil {
 		return Status{}, err

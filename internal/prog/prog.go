@@ -9,9 +9,12 @@
 //
 // A nil error is status 0. An error without a status of its own is temporary,
 // 111: mail is delayed, never lost. Perm is written only where the code can say
-// why trying again is useless. A panic is 111 too, and what cannot be recovered
-// dies by SIGABRT, which every caller in the suite takes for a crash, while the
-// runtime's usual status 2 would be read as "return the mail to its sender".
+// why trying again is useless.
+//
+// Differs from qmail: a crash is never a reason to bounce. A panic is 111 too, and
+// what cannot be recovered dies by SIGABRT, which every caller in the suite takes
+// for a crash, while the runtime's usual status 2 would be read as "return the mail
+// to its sender".
 package prog
 
 import (

@@ -31,7 +31,7 @@ func (a Address) Envelope() (string, error) {
 }
 
 // String returns the address as a header shows it, on one line.
-func (a Address) String() string { return join(a) }
+func (a Address) String() string { return string(appendTokens(nil, a)) }
 
 // Names completes addresses. A part may have several words and dots, so each is
 // kept as the tokens that are appended, its separator first.
@@ -64,7 +64,7 @@ func (e *FieldError) Error() string {
 func (e *FieldError) Unwrap() error { return ErrSyntax }
 
 // Rewrite completes an address. The steps are those of spec "Local injection",
-// section 6, in that order; a is left as it is.
+// section 6, in that order. It may use the memory of a.
 func (n Names) Rewrite(a Address) Address {
 	// 0. An address at [] is nobody's: double bounces and VERPs live there.
 	last := len(a) - 1
@@ -72,7 +72,6 @@ func (n Names) Rewrite(a Address) Address {
 		return a
 	}
 	// 1. A source route has no say in where mail goes.
-	a = slices.Clone(a)
 	if a[0].Kind == At {
 		a = a[indexOrEnd(a, Colon):]
 	}

@@ -2,42 +2,38 @@ package rfc822
 
 import "slices"
 
-// List is what reading an address field gives.
-type List struct {
-	// Field is the field printed again, each address as rewritten, commas put
-	// where the writer left a space instead.
-	Field string
-	// Addresses are the rewritten addresses, from right to left: that is the
-	// order in which qmail-inject queues them.
-	Addresses []Address
-}
-
-// ParseField reads a field that is an address list and passes each address to
-// rewrite. The list is read from right to left, which is how "phrase <address>"
-// and "name: members;" can be told from addresses without going back. The error is
-// a FieldError; the Addresses found to the right of it are still there.
-func ParseField(field string, rewrite func(Address) Address) (List, error) {
+// ParseField reads a field that is an address list and returns it printed again.
+// Each address is passed to visit and stands in the result as visit returns it;
+// visit may change its argument and must not keep it. Commas are put where the
+// writer left a space instead.
+//
+// The list is read from right to left, which is how "phrase <address>" and "name:
+// members;" can be told from addresses without going back, and in that order visit
+// sees the addresses. The error is a FieldError; by then visit has seen those that
+// stand to the right of it.
+func ParseField(field string, visit func(Address) Address) (string, error) {
 	name, value := Split(field)
 	tokens, err := Tokenize(value)
 	if err != nil {
-		return List{}, &FieldError{field}
+		return "", &FieldError{field}
 	}
-	p := listParser{in: tokens, rewrite: rewrite}
+	p := listParser{in: tokens, visit: visit, address: make(Address, 0, roomy)}
 	if p.run() != nil {
-		return List{Addresses: p.found}, &FieldError{field}
+		return "", &FieldError{field}
 	}
-	slices.Reverse(p.out)
-	return List{Field: Print(name, p.out), Addresses: p.found}, nil
+	return p.out.field(name), nil
 }
 
-// listParser walks through in from its end. What it puts into out and address is
-// the wrong way round until the end.
+// roomy is how many tokens an address has at most as a rule, once completed: one
+// that does not make visit ask for memory.
+const roomy = 64
+
+// listParser walks through in from its end.
 type listParser struct {
 	in      []Token // what has not been read yet
-	out     []Token
-	address Address // the address being read
-	found   []Address
-	rewrite func(Address) Address
+	out     printer
+	address Address // the address being read, the wrong way round
+	visit   func(Address) Address
 
 	inGroup bool
 	// joined says that a word may be added to the address: a dot, an at or
@@ -48,48 +44,54 @@ type listParser struct {
 func (p *listParser) run() error {
 	p.joined = true
 	for len(p.in) > 0 {
-		t := p.take()
-		switch t.Kind {
-		case Comment:
-			p.out = append(p.out, t)
-		case Comma:
-			p.flush()
-			p.out = append(p.out, t)
-			p.joined = true
-		case Semi:
-			p.separate()
-			if p.inGroup {
-				return ErrSyntax
-			}
-			p.out = append(p.out, t)
-			p.inGroup, p.joined = true, true
-		case Colon:
-			p.flush()
-			if !p.inGroup {
-				return ErrSyntax
-			}
-			p.out = append(p.out, t)
-			p.groupName()
-			p.inGroup, p.joined = false, true
-		case Right:
-			p.separate()
-			p.out = append(p.out, t)
-			if !p.route() {
-				return ErrSyntax
-			}
-			p.joined = false
-		case Atom, Quoted, Literal:
-			if !p.joined {
-				p.separate()
-			}
-			p.address = append(p.address, t)
-			p.joined = false
-		default:
-			p.address = append(p.address, t)
-			p.joined = true
+		if err := p.token(p.take()); err != nil {
+			return err
 		}
 	}
 	p.flush()
+	return nil
+}
+
+// token goes one token to the left, or further if the token begins a group name or
+// an address in angle brackets.
+func (p *listParser) token(t Token) error {
+	switch t.Kind {
+	case Comment:
+		p.out.put(t)
+	case Comma:
+		p.flush()
+		p.out.put(t)
+		p.joined = true
+	case Semi:
+		p.separate()
+		if p.inGroup {
+			return ErrSyntax
+		}
+		p.out.put(t)
+		p.inGroup, p.joined = true, true
+	case Colon:
+		p.flush()
+		if !p.inGroup {
+			return ErrSyntax
+		}
+		p.out.put(t)
+		p.groupName()
+		p.inGroup, p.joined = false, true
+	case Right:
+		p.separate()
+		p.out.put(t)
+		p.joined = false
+		return p.route()
+	case Atom, Quoted, Literal:
+		if !p.joined {
+			p.separate()
+		}
+		p.address = append(p.address, t)
+		p.joined = false
+	default:
+		p.address = append(p.address, t)
+		p.joined = true
+	}
 	return nil
 }
 
@@ -104,12 +106,10 @@ func (p *listParser) take() Token {
 // accept ends the address, which may be empty.
 func (p *listParser) accept() {
 	slices.Reverse(p.address)
-	a := p.rewrite(p.address)
-	p.address = nil
-	p.found = append(p.found, a)
-	for _, t := range slices.Backward(a) {
-		p.out = append(p.out, t)
+	for _, t := range slices.Backward(p.visit(p.address)) {
+		p.out.put(t)
 	}
+	p.address = p.address[:0]
 }
 
 // flush ends the address if there is one.
@@ -123,27 +123,26 @@ func (p *listParser) flush() {
 func (p *listParser) separate() {
 	if len(p.address) > 0 {
 		p.accept()
-		p.out = append(p.out, Token{Kind: Comma})
+		p.out.put(Token{Kind: Comma})
 	}
 }
 
-// route reads the address to the left of a > up to the <, which it reports to
-// have found, and then the phrase. Comments stay where they are in there.
-func (p *listParser) route() bool {
-	for {
-		if len(p.in) == 0 {
-			p.accept()
-			return false
-		}
+// route reads the address to the left of a > up to the <, and then the phrase.
+// Comments stay where they are in there. A > without < is an error, found only
+// after the address.
+func (p *listParser) route() error {
+	for len(p.in) > 0 {
 		t := p.take()
 		if t.Kind == Left {
 			p.accept()
-			p.out = append(p.out, t)
+			p.out.put(t)
 			p.phrase()
-			return true
+			return nil
 		}
 		p.address = append(p.address, t)
 	}
+	p.accept()
+	return ErrSyntax
 }
 
 // phrase copies the words to the left of a <.
@@ -151,7 +150,7 @@ func (p *listParser) phrase() {
 	for len(p.in) > 0 {
 		switch p.in[len(p.in)-1].Kind {
 		case Comment, Atom, Quoted, At, Dot:
-			p.out = append(p.out, p.take())
+			p.out.put(p.take())
 		default:
 			return
 		}
@@ -161,6 +160,6 @@ func (p *listParser) phrase() {
 // groupName copies what is to the left of a group's colon, up to the next comma.
 func (p *listParser) groupName() {
 	for len(p.in) > 0 && p.in[len(p.in)-1].Kind != Comma {
-		p.out = append(p.out, p.take())
+		p.out.put(p.take())
 	}
 }

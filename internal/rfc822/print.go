@@ -1,26 +1,55 @@
 package rfc822
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Width is how long a physical line of a printed field may be, its comma counted.
 const Width = 78
 
-// Print returns the field with that name and those tokens, ended by a line feed.
-// It is broken into lines only after commas, and only where it must be: the first
-// element of the list never leaves the name, and a long element is never divided.
+// printer takes the tokens of a list from right to left and prints the field. It
+// keeps text, not tokens: a list may have millions of them.
+type printer struct {
+	element []Token // the element at work on, the wrong way round
+	done    []string
+	scratch []byte
+}
+
+// put adds a token to the left of what is there. A comma is the end of the element
+// to its left.
+func (p *printer) put(t Token) {
+	if t.Kind == Comma {
+		p.finish()
+	}
+	p.element = append(p.element, t)
+}
+
+// finish prints an element of the list.
+func (p *printer) finish() {
+	slices.Reverse(p.element)
+	p.scratch = appendTokens(p.scratch[:0], p.element)
+	p.done = append(p.done, string(p.scratch))
+	p.element = p.element[:0]
+}
+
+// field returns the field with that name, ended by a line feed. It is broken into
+// lines only after commas, and only where it must be: the first element never
+// leaves the name, and a long element is never divided.
 //
 // Differs from qmail: after a comma that ends a line which is too long nothing
 // follows; qmail adds a line of one space there, which RFC 5322 section 3.2.2
 // forbids.
-func Print(name string, tokens []Token) string {
+func (p *printer) field(name string) string {
+	p.finish()
 	var b strings.Builder
 	b.WriteString(name + ":")
 	column := b.Len()
-	for first := true; len(tokens) > 0; first = false {
-		var element string
-		element, tokens = printElement(tokens)
+	for i, element := range slices.Backward(p.done) {
 		switch {
-		case first || column+1+len(element) <= Width:
+		case element == "": // nothing, or nothing after the last comma
+			continue
+		case i == len(p.done)-1 || column+1+len(element) <= Width:
 			b.WriteString(" ")
 			column++
 		default:
@@ -34,28 +63,15 @@ func Print(name string, tokens []Token) string {
 	return b.String()
 }
 
-// printElement prints the tokens up to the first comma and returns the others.
-func printElement(tokens []Token) (string, []Token) {
-	end := len(tokens)
-	for i, t := range tokens {
-		if t.Kind == Comma {
-			end = i + 1
-			break
-		}
-	}
-	return join(tokens[:end]), tokens[end:]
-}
-
-// join prints tokens on one line.
-func join(tokens []Token) string {
-	var b strings.Builder
+// appendTokens prints tokens on one line.
+func appendTokens(dst []byte, tokens []Token) []byte {
 	for i, t := range tokens {
 		if i > 0 && spaced(tokens[i-1], t) {
-			b.WriteByte(' ')
+			dst = append(dst, ' ')
 		}
-		b.WriteString(t.String())
+		dst = t.appendTo(dst)
 	}
-	return b.String()
+	return dst
 }
 
 // spaced reports whether a space goes between two tokens.
@@ -64,6 +80,6 @@ func spaced(left, right Token) bool {
 	case left.Kind == Colon || left.Kind == Comma || right.Kind == Left:
 		return true
 	default:
-		return (left.isWord() || left.Kind == Comment) && (right.isWord() || right.Kind == Comment)
+		return left.hasText() && right.hasText()
 	}
 }

@@ -119,8 +119,14 @@ func comment(s string) (Token, int) {
 // atom reads a word up to white space or a special character. A backslash takes
 // the next byte as it is; without one it is nothing.
 func atom(s string) (Token, int) {
-	var text []byte
-	i := 0
+	i := strings.IndexAny(s, atomEnd+`\`)
+	if i < 0 {
+		i = len(s)
+	}
+	if i == len(s) || s[i] != '\\' {
+		return word(s[:i]), i // the usual case shares the bytes of s
+	}
+	text := []byte(s[:i])
 	for ; i < len(s) && strings.IndexByte(atomEnd, s[i]) < 0; i++ {
 		if s[i] == '\\' {
 			if i++; i == len(s) {
@@ -146,9 +152,13 @@ func word(text string) Token {
 	return Token{Atom, text}
 }
 
-// isWord reports whether the token stands for text.
-func (t Token) isWord() bool {
-	return t.Kind == Atom || t.Kind == Quoted || t.Kind == Literal
+// hasText reports whether the token is a word or a comment.
+func (t Token) hasText() bool {
+	switch t.Kind {
+	case Atom, Quoted, Literal, Comment:
+		return true
+	}
+	return false
 }
 
 // plain returns the token without quotes, as an envelope wants it.
@@ -171,32 +181,31 @@ const escape = "\"[]()\\\r\n"
 //
 // Differs from qmail: a line feed in a word is always followed by a blank, so that
 // what is printed stays one field whatever the word was.
-func (t Token) String() string {
-	switch t.Kind {
-	case Atom, Quoted, Literal, Comment:
-	default:
-		return string(t.Kind)
+func (t Token) String() string { return string(t.appendTo(nil)) }
+
+func (t Token) appendTo(dst []byte) []byte {
+	if !t.hasText() {
+		return append(dst, byte(t.Kind))
 	}
-	var b strings.Builder
 	if t.Kind != Atom {
-		b.WriteByte(byte(t.Kind))
+		dst = append(dst, byte(t.Kind))
 	}
 	for i := 0; i < len(t.Text); i++ {
 		if strings.IndexByte(escape, t.Text[i]) >= 0 {
-			b.WriteByte('\\')
+			dst = append(dst, '\\')
 		}
-		b.WriteByte(t.Text[i])
+		dst = append(dst, t.Text[i])
 		if t.Text[i] == '\n' && (i+1 == len(t.Text) || t.Text[i+1] != ' ' && t.Text[i+1] != '\t') {
-			b.WriteByte(' ')
+			dst = append(dst, ' ')
 		}
 	}
 	switch t.Kind {
 	case Quoted:
-		b.WriteByte('"')
+		dst = append(dst, '"')
 	case Literal:
-		b.WriteByte(']')
+		dst = append(dst, ']')
 	case Comment:
-		b.WriteByte(')')
+		dst = append(dst, ')')
 	}
-	return b.String()
+	return dst
 }

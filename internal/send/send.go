@@ -85,14 +85,15 @@ func (s *sender) after(seconds int64, do func()) {
 // Run is qmail-send with the descriptors that qmail-start gives it: 0 the log, 1
 // and 2 to and from qmail-lspawn, 3 and 4 qmail-rspawn, 5 and 6 qmail-clean.
 func Run(p *prog.Process) error {
-	p.Stderr = p.Stdin // 2 is a pipe; what we have to say goes to the log
+	reports := p.Stderr
+	p.Stderr = p.Stdin // whatever we, or qmail-queue, have to complain of goes to the log
 	s := &sender{p: p, log: journal{p.Stdin}, events: make(chan func()), control: control.In(conf.Home), dir: queue.In(conf.Home)}
 	if len(p.Extra) < 4 || p.Extra[0] == nil || p.Extra[1] == nil || p.Extra[2] == nil || p.Extra[3] == nil {
 		return s.cannotStart("descriptors 3 to 6 are not open; qmail-start has to start qmail-send")
 	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGALRM, syscall.SIGHUP)
-	lock, err := s.prepare()
+	lock, err := s.prepare(reports)
 	if err != nil {
 		return err
 	}
@@ -112,8 +113,8 @@ func (s *sender) cannotStart(why string) error {
 }
 
 // prepare does what must work before the first message: settings, the lock, the
-// spawners' greetings, the trigger.
-func (s *sender) prepare() (lock *os.File, err error) {
+// spawners' greetings, the trigger. localReports comes from qmail-lspawn.
+func (s *sender) prepare(localReports *os.File) (lock *os.File, err error) {
 	if _, err := os.Stat(conf.Home + "/."); err != nil {
 		return nil, s.cannotStart("unable to switch to home directory")
 	}
@@ -130,7 +131,7 @@ func (s *sender) prepare() (lock *os.File, err error) {
 	if err != nil {
 		return nil, s.cannotStart("unable to open mutex")
 	}
-	pipes := [len(queue.Channels)][2]*os.File{{s.p.Stdout, s.p.Stderr}, {s.p.Extra[0], s.p.Extra[1]}}
+	pipes := [len(queue.Channels)][2]*os.File{{s.p.Stdout, localReports}, {s.p.Extra[0], s.p.Extra[1]}}
 	for _, c := range queue.Channels {
 		s.channels[c] = &channel{c: c, limit: s.settings.concurrency[c]}
 		if err := s.connect(s.channels[c], pipes[c][0], pipes[c][1]); err != nil {

@@ -26,6 +26,9 @@ import (
 // defaultDelivery is what happens to a user's mail if nobody says otherwise.
 const defaultDelivery = "./Mailbox"
 
+// sendDescriptors is how many descriptors qmail-send is started with.
+const sendDescriptors = 7
+
 // accounts are the identities that the programs run under.
 type accounts struct{ root, log, queue, remote, send privs.Identity }
 
@@ -53,7 +56,12 @@ func findAccounts() (a accounts, err error) {
 
 // Run is qmail-start. It does not return if it succeeds.
 func Run(p *prog.Process) error {
-	// 1. All accounts first: a missing one must not leave half a suite running.
+	// 1. Nothing of ours may land on the descriptors that qmail-send will have: the
+	//    runtime's poller, above all, must not be overwritten under its feet.
+	if err := reserve(); err != nil {
+		return err
+	}
+	// 2. All accounts: a missing one must not leave half a suite running.
 	ids, err := findAccounts()
 	if err != nil {
 		return err
@@ -62,10 +70,10 @@ func Run(p *prog.Process) error {
 	if len(p.Args) > 0 {
 		delivery = p.Args[0]
 	}
-	// 2. The log: to the logger if there is one, else where our output goes.
+	// 3. The log: to the logger if there is one, else where our output goes.
 	log := p.Stdout
 	if len(p.Args) > 1 {
-		r, w, err := pipe()
+		r, w, err := os.Pipe()
 		if err != nil {
 			return err
 		}
@@ -76,7 +84,7 @@ func Run(p *prog.Process) error {
 		r.Close()
 		log = w
 	}
-	// 3. The programs, each with two pipes to and from what will be qmail-send. If
+	// 4. The programs, each with two pipes to and from what will be qmail-send. If
 	//    one cannot be started we exit, and the others see the end of their input.
 	fds := []*os.File{log}
 	for _, c := range []struct {
@@ -93,18 +101,18 @@ func Run(p *prog.Process) error {
 		}
 		fds = append(fds, ends[:]...)
 	}
-	// 4. No way back for this process: it becomes qmail-send, as qmails.
+	// 5. No way back for this process: it becomes qmail-send, as qmails.
 	return becomeSend(p, fds, ids.send)
 }
 
 // startPiped starts a program that reads commands on 0 and writes reports on 1. It
 // returns our ends: to write commands, to read reports.
 func startPiped(p *prog.Process, args []string, as *privs.Identity, log *os.File) (ours [2]*os.File, err error) {
-	commands, toChild, err := pipe()
+	commands, toChild, err := os.Pipe()
 	if err != nil {
 		return ours, err
 	}
-	fromChild, reports, err := pipe()
+	fromChild, reports, err := os.Pipe()
 	if err != nil {
 		return ours, err
 	}
@@ -114,20 +122,23 @@ func startPiped(p *prog.Process, args []string, as *privs.Identity, log *os.File
 	return [2]*os.File{toChild, fromChild}, err
 }
 
-// pipe makes a pipe that the runtime does not poll. Polling takes descriptors of
-// its own, low ones, which becomeSend would overwrite under the runtime's feet.
-func pipe() (r, w *os.File, err error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, fmt.Errorf("create pipe: %w", err)
+// reserve fills the free numbers among 0 to 6 with copies of descriptor 0.
+func reserve() error {
+	for {
+		fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("reserve descriptors: %w", err)
+		}
+		if fd >= sendDescriptors {
+			return unix.Close(fd)
+		}
 	}
-	return os.NewFile(uintptr(fds[0]), "pipe"), os.NewFile(uintptr(fds[1]), "pipe"), nil
 }
 
 // becomeSend places the descriptors as 0 to 6 and executes qmail-send.
 func becomeSend(p *prog.Process, fds []*os.File, id privs.Identity) error {
 	// 1. Copies far above: placing one must not overwrite another.
-	var high [7]int
+	var high [sendDescriptors]int
 	for i, f := range fds {
 		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 64)
 		if err != nil {

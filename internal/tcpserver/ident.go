@@ -26,25 +26,30 @@ const (
 // remoteInfo asks the peer which of its users opened the connection, within limit
 // for the whole exchange.
 func remoteInfo(local, remote netip.AddrPort, limit time.Duration) ucspi.Value {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	// From the address that was connected to, or the answer is about another pair.
-	from := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(local.Addr(), 0))}
-	conn, err := from.DialContext(ctx, "tcp", netip.AddrPortFrom(remote.Addr(), identPort).String())
-	if err != nil {
-		return ucspi.Value{}
-	}
-	defer conn.Close()
-	deadline, _ := ctx.Deadline()
-	conn.SetDeadline(deadline)
-	if _, err := fmt.Fprintf(conn, "%d , %d\r\n", remote.Port(), local.Port()); err != nil {
-		return ucspi.Value{}
-	}
-	user, err := readInfo(conn)
+	user, err := askIdent(netip.AddrPortFrom(remote.Addr(), identPort), local, remote.Port(), limit)
 	if err != nil {
 		return ucspi.Value{}
 	}
 	return ucspi.Known(user)
+}
+
+// askIdent asks server about the connection from remotePort of its host to local.
+func askIdent(server, local netip.AddrPort, remotePort uint16, limit time.Duration) (user string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	// From the address that was connected to, or the answer is about another pair.
+	from := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(local.Addr(), 0))}
+	conn, err := from.DialContext(ctx, "tcp", server.String())
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	conn.SetDeadline(deadline)
+	if _, err := fmt.Fprintf(conn, "%d , %d\r\n", remotePort, local.Port()); err != nil {
+		return "", err
+	}
+	return readInfo(conn)
 }
 
 var errLongAnswer = errors.New("ident answer too long")

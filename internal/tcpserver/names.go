@@ -69,7 +69,7 @@ func (r resolver) address(host string) (netip.Addr, error) {
 			return ips[0].Unmap(), nil
 		}
 		if err != nil && !unknown(err) {
-			return netip.Addr{}, errors.New("temporarily unable to figure out IP address for " + host + ": " + err.Error())
+			return netip.Addr{}, prog.Fail("temporarily unable to figure out IP address for "+host, err)
 		}
 	}
 	return netip.Addr{}, errors.New("no IP address for " + host)
@@ -91,7 +91,7 @@ func (r resolver) name(ip netip.Addr) ucspi.Value {
 	defer cancel()
 	// Beside an error there may be names: those that are fit to be one.
 	names, _ := r.net.LookupAddr(ctx, ip.String())
-	if len(names) == 0 {
+	if len(names) == 0 || names[0] == "." {
 		return ucspi.Value{}
 	}
 	return ucspi.Known(cleanName(names[0]))
@@ -105,7 +105,10 @@ func (r resolver) confirms(name string, ip netip.Addr) bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	ips, _ := r.net.LookupNetIP(ctx, network, name+".")
+	if strings.Contains(name, ".") {
+		name += "." // it is complete
+	}
+	ips, _ := r.net.LookupNetIP(ctx, network, name)
 	for _, i := range ips {
 		if i.Unmap() == ip.Unmap() {
 			return true
