@@ -137,6 +137,7 @@ func (s *sender) startBounce(id queue.ID) (underway, ok bool) {
 		return false, s.removeBounce(id)
 	}
 	s.bouncing++
+	s.bounced = s.now
 	go func() {
 		result := b.inject(s.p, s.dir, id)
 		s.events <- func() { s.bounceDone(result) }

@@ -106,7 +106,7 @@ func (s *sender) enqueue(id queue.ID, used [len(queue.Channels)]bool, due func(q
 
 // todoStep preprocesses one message.
 func (s *sender) todoStep() {
-	if s.exiting {
+	if s.exiting || s.todoHeldUntil() > s.now {
 		return
 	}
 	if !s.todo.open() {

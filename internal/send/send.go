@@ -38,6 +38,10 @@ const (
 	rescanMess  = 76431 // debris is looked for
 	retryDisk   = 10    // where nothing goes on before it works
 	maxSleep    = 86400
+	// While a bounce is on its way into the queue todo waits this long, so that the
+	// log has "bounce msg" before the bounce's own "new msg". A queueing program
+	// that hangs holds up no more than that.
+	bouncePatience = 3
 )
 
 // sender is the state of qmail-send.
@@ -67,7 +71,8 @@ type sender struct {
 		answers  *bufio.Reader
 		lost     bool
 	}
-	bouncing int // bounces being injected
+	bouncing int   // bounces being injected
+	bounced  int64 // when the last of them was begun
 	exiting  bool
 }
 
@@ -223,10 +228,11 @@ func (s *sender) wakeUp() int64 {
 	if s.exiting {
 		return at
 	}
+	todo := s.todo.due
 	if s.todo.open() || s.triggered {
-		at = s.now
+		todo = s.now
 	}
-	at = min(at, s.todo.due)
+	at = min(at, max(todo, s.todoHeldUntil()))
 	for _, ch := range s.channels {
 		if ch.pass != nil && ch.canStart() {
 			at = s.now
@@ -241,6 +247,14 @@ func (s *sender) wakeUp() int64 {
 		}
 	}
 	return at
+}
+
+// todoHeldUntil returns when todo may be looked at.
+func (s *sender) todoHeldUntil() int64 {
+	if s.bouncing == 0 {
+		return s.now
+	}
+	return s.bounced + bouncePatience
 }
 
 func (s *sender) runTimers() {
