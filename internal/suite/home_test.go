@@ -2,6 +2,7 @@ package suite
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,13 +22,11 @@ import (
 // root is whether the programs run under users of their own.
 var root = os.Geteuid() == 0
 
-// Where the tests live. The directory is fixed, so that programs are linked again
+// Where the tests live. It is the same each time, so that programs are linked again
 // only when they have changed.
-var (
-	work  = fmt.Sprintf("/var/tmp/quail-suite-%d", os.Getuid())
-	home  = filepath.Join(work, "home")
-	built = filepath.Join(work, "bin")
-)
+var work = flag.String("work", fmt.Sprintf("/var/tmp/quail-suite-%d", os.Getuid()), "the directory that the tests use")
+
+var home, built string
 
 // The recipient of most tests: joe and joe-anything, whose home is in the suite's.
 var (
@@ -46,11 +45,13 @@ const me = "me.example"
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		flag.Parse()
+		home, built = filepath.Join(*work, "home"), filepath.Join(*work, "bin")
 		syscall.Umask(0o022)
-		if err := os.MkdirAll(work, 0o755); err != nil {
+		if err := os.MkdirAll(*work, 0o755); err != nil {
 			return failed(err)
 		}
-		lock, err := os.OpenFile(filepath.Join(work, "lock"), os.O_CREATE|os.O_WRONLY, 0o600)
+		lock, err := os.OpenFile(filepath.Join(*work, "lock"), os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
 			return failed(err)
 		}
