@@ -7,7 +7,8 @@ import (
 	"quail/internal/mailaddr"
 )
 
-// Address is one address as its tokens, without comments.
+// Address is one address as its tokens. Comments are set apart, save those that
+// stood between angle brackets.
 type Address []Token
 
 // ParseAddress reads an address in envelope form: everything up to the last @ is
@@ -94,7 +95,7 @@ func (n Names) Rewrite(a Address) Address {
 		a = append(a, n.plus...)
 	}
 	// 6. No domain.
-	for i := len(a) - 1; a[i].Kind != At; i-- {
+	for i := len(a) - 1; i >= 0 && a[i].Kind != At; i-- {
 		if a[i].Kind == Dot || a[i].Kind == Literal {
 			return a
 		}
