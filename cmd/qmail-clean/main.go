@@ -20,60 +20,16 @@
 package main
 
 import (
-	"bufio"
-	"os"
-
+	"quail/internal/clean"
 	"quail/internal/conf"
-	"quail/internal/delivery"
 	"quail/internal/prog"
 	"quail/internal/queue"
+	"quail/internal/sandbox"
 )
 
-// sweepEvery is how many requests pass between two looks at queue/pid.
-const sweepEvery = 31
-
-func main() { prog.Main("qmail-clean", run) }
-
-func run(p *prog.Process) error {
+func main() {
 	dir := queue.In(conf.Home)
-	if _, err := os.Stat(string(dir) + "/."); err != nil {
-		return err
-	}
-	requests := bufio.NewReader(p.Stdin)
-	for n := 0; ; n++ {
-		if n%sweepEvery == 0 {
-			dir.SweepPid(p.Now().Add(-queue.Ossified))
-		}
-		line, err := requests.ReadSlice(0)
-		for err == bufio.ErrBufferFull { // far too long: read on to its end, to refuse it once
-			line, err = requests.ReadSlice(0)
-			line = append(make([]byte, delivery.MaxClean), line...)
-		}
-		if err != nil {
-			return nil
-		}
-		if _, err := p.Stdout.Write([]byte{answer(dir, line[:len(line)-1])}); err != nil {
-			return prog.Exit(prog.StatusPermanent)
-		}
-	}
-}
-
-func answer(dir queue.Dir, line []byte) byte {
-	c, ok := delivery.ParseClean(line)
-	if !ok {
-		return delivery.CleanInvalid
-	}
-	id := queue.ID(c.ID)
-	last := id.Mess()
-	if c.What == "todo" {
-		last = id.Todo()
-	}
-	// intd goes first: without its message an envelope must not be left (S3 before
-	// S2), and beside a todo it is only a second name.
-	for _, n := range []queue.Name{id.Intd(), last} {
-		if dir.Remove(n) != nil {
-			return delivery.CleanFailed
-		}
-	}
-	return delivery.CleanDone
+	prog.Main("qmail-clean", clean.Run, sandbox.Around(sandbox.Wall{
+		Write: []string{dir.Path("pid"), dir.Path("intd"), dir.Path("todo"), dir.Path("mess")},
+	}))
 }

@@ -29,6 +29,7 @@ package main
 import (
 	"quail/internal/getpw"
 	"quail/internal/prog"
+	"quail/internal/sandbox"
 )
 
-func main() { prog.Main("qmail-getpw", getpw.Run) }
+func main() { prog.Main("qmail-getpw", getpw.Run, sandbox.NoNewPrivileges()) }

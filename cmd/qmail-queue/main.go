@@ -17,81 +17,23 @@
 //
 // Set-uid qmailq: arguments, environment, descriptors, limits and signals are a
 // stranger's. It ignores the first two, runs nothing, and opens nothing outside
-// HOME/queue but the password file.
+// HOME/queue but the password file; on Linux a sandbox holds it to that.
 package main
 
 import (
-	"errors"
-	"os"
-	"os/signal"
-	"syscall"
-	"time"
-
 	"quail/internal/conf"
-	"quail/internal/envelope"
-	"quail/internal/privs"
+	"quail/internal/enqueue"
 	"quail/internal/prog"
 	"quail/internal/queue"
-	"quail/internal/received"
+	"quail/internal/sandbox"
 )
 
 // The mask is set here, since the caller's must not decide who can read a message:
 // qmail-send and the spawners do, by group or as anybody.
-func main() { prog.Main("qmail-queue", run, prog.Umask(0o33)) }
-
-func run(p *prog.Process) (err error) {
-	defer func() {
-		if recover() != nil {
-			err = prog.Exit(envelope.StatusBug)
-		}
-	}()
-	// 1. What the caller may do to us: not with these signals, and not for ever.
-	//    At the deadline nothing is removed, since it could be half acknowledged.
-	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGVTALRM,
-		syscall.SIGPROF, syscall.SIGXCPU, syscall.SIGXFSZ)
-	time.AfterFunc(queue.Death, func() { os.Exit(envelope.StatusTimeout) })
-	// 2. The environment is nobody's: nothing below may be steered by it.
-	os.Clearenv()
-	// 3. Home and queue must be there before anything is tried in them.
+func main() {
 	dir := queue.In(conf.Home)
-	if _, err := os.Stat(conf.Home + "/."); err != nil {
-		return prog.Exit(envelope.StatusHome)
-	}
-	if _, err := os.Stat(string(dir) + "/."); err != nil {
-		return prog.Exit(envelope.StatusQueue)
-	}
-	// 4. Who asks, by the real uid.
-	who, err := invoker(p.UID)
-	if err != nil {
-		return err
-	}
-	now := p.Now()
-	_, err = dir.Enter(queue.Submission{
-		PID: p.PID, UID: p.UID, Start: now,
-		Received: received.Queue(p.PID, who, now),
-		Message:  p.Stdin, Envelope: p.Stdout,
-	})
-	var status *queue.StatusError
-	if errors.As(err, &status) {
-		return prog.Exit(status.Status)
-	}
-	return err
-}
-
-// invoker says in the trace line's words who the caller is.
-func invoker(uid int) (string, error) {
-	for _, who := range []struct{ user, words string }{
-		{conf.UserAlias, received.ByAlias},
-		{conf.UserDaemon, received.FromNetwork},
-		{conf.UserSend, received.ForBounce},
-	} {
-		id, err := privs.User(who.user)
-		if err != nil {
-			return "", err
-		}
-		if id == uid {
-			return who.words, nil
-		}
-	}
-	return received.ByUID(uid), nil
+	prog.Main("qmail-queue", enqueue.Run, prog.Umask(0o33), sandbox.Around(sandbox.Wall{
+		Read:  []string{"/etc/passwd"},
+		Write: []string{dir.Path("pid"), dir.Path("mess"), dir.Path("intd"), dir.Path("todo"), dir.Path("lock")},
+	}))
 }

@@ -40,8 +40,16 @@
 package main
 
 import (
+	"quail/internal/conf"
 	"quail/internal/prog"
 	"quail/internal/remote"
+	"quail/internal/sandbox"
 )
 
-func main() { prog.Main("qmail-remote", remote.Run) }
+func main() {
+	prog.Main("qmail-remote", remote.Run, sandbox.Around(sandbox.Wall{
+		Read:    []string{"/etc/resolv.conf", conf.Home + "/control"},
+		Write:   []string{conf.Home + "/queue/lock/tcpto"},
+		Network: sandbox.Clients,
+	}))
+}

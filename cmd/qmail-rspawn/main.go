@@ -23,6 +23,7 @@ import (
 	"quail/internal/proc"
 	"quail/internal/prog"
 	"quail/internal/queue"
+	"quail/internal/sandbox"
 	"quail/internal/spawn"
 	"quail/internal/tcpto"
 )
@@ -31,7 +32,7 @@ import (
 // its own bounds let it say of one recipient.
 const maxOutput = 1 << 17
 
-func main() { prog.Main("qmail-rspawn", run) }
+func main() { prog.Main("qmail-rspawn", run, sandbox.NoNewPrivileges()) }
 
 func run(p *prog.Process) error {
 	tcpto.In(conf.Home).Reset()

@@ -22,7 +22,13 @@ package main
 
 import (
 	"quail/internal/prog"
+	"quail/internal/sandbox"
 	"quail/internal/splogger"
 )
 
-func main() { prog.Main("splogger", splogger.Run) }
+func main() {
+	prog.Main("splogger", splogger.Run, sandbox.Around(sandbox.Wall{
+		Read:    []string{"/etc/localtime", "/usr/share/zoneinfo"},
+		Network: sandbox.Syslog,
+	}))
+}

@@ -13,12 +13,12 @@ var modules = map[string]struct {
 	reason   string
 	testOnly bool
 }{
-	"github.com/landlock-lsm/go-landlock": {reason: "walls a program in on Linux, for all its threads at once"},
-	"github.com/miekg/dns":                {reason: "encodes DNS messages; the resolver on top of it is ours, since qmail's classes of errors are"},
-	"github.com/spf13/pflag":              {reason: "reads the command lines of the new tools, which are not bound to qmail's getopt"},
-	"golang.org/x/net":                    {reason: "is needed by github.com/miekg/dns"},
-	"golang.org/x/sys":                    {reason: "has the system calls that the standard library has not: flock, poll, descriptor passing"},
-	"pgregory.net/rapid":                  {reason: "tries random histories of the queue", testOnly: true},
+	"github.com/landlock-lsm/go-landlock":           {reason: "walls a program in on Linux, for all its threads at once"},
+	"github.com/miekg/dns":                          {reason: "encodes DNS messages; the resolver on top of it is ours, since qmail's classes of errors are"},
+	"github.com/spf13/pflag":                        {reason: "reads the command lines of the new tools, which are not bound to qmail's getopt"},
+	"golang.org/x/net":                              {reason: "is needed by github.com/miekg/dns"},
+	"golang.org/x/sys":                              {reason: "has the system calls that the standard library has not: flock, poll, descriptor passing"},
+	"kernel.org/pub/linux/libs/security/libcap/psx": {reason: "changes all threads of a process at once, for internal/sandbox and go-landlock"},
 }
 
 func TestModules(t *testing.T) {

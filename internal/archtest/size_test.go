@@ -15,11 +15,6 @@ const (
 	maxReasoned = 120
 )
 
-// longMain lists mains of more than maxMain lines and why they are not divided.
-var longMain = map[string]string{
-	"cmd/qmail-queue": "set-uid: all that it does of its own is to be read on one page, in order",
-}
-
 // long lists functions of more than maxFunction lines and why they stay whole.
 var long = map[string]string{}
 
@@ -38,7 +33,7 @@ func TestCommandsAreSmall(t *testing.T) {
 			if filepath.Base(f.path) != "main.go" {
 				t.Errorf("%s: a command is one main.go; what is longer is a package in internal/", f.path)
 			}
-			if n := bytes.Count(f.src, []byte("\n")); n > maxMain && (n > maxReasoned || longMain[p.dir] == "") {
+			if n := bytes.Count(f.src, []byte("\n")); n > maxMain {
 				t.Errorf("%s has %d lines, at most %d: move the program to a package in internal/", f.path, n, maxMain)
 			}
 		}

@@ -61,20 +61,23 @@ func (p *Process) Path(name string) string {
 	return filepath.Join(p.Dir, name)
 }
 
-// Option changes how Main sets a process up.
-type Option func(*Process)
+// Option changes how Main sets a process up. If it fails the program does not run.
+type Option func(*Process) error
 
 // Umask sets the file creation mask of the process. A program has one mask for
 // all its jobs, so it belongs to main and not to a job.
 func Umask(mask int) Option {
-	return func(*Process) { syscall.Umask(mask) }
+	return func(*Process) error {
+		syscall.Umask(mask)
+		return nil
+	}
 }
 
 // Descriptors makes the inherited descriptors 3 to n-1 available as Extra. One
 // that is not a pipe or a socket is left out as nil: an unused number may be the
 // runtime's own.
 func Descriptors(n int) Option {
-	return func(p *Process) {
+	return func(p *Process) error {
 		for fd := 3; fd < n; fd++ {
 			var f *os.File
 			var st syscall.Stat_t
@@ -84,6 +87,7 @@ func Descriptors(n int) Option {
 			}
 			p.Extra = append(p.Extra, f)
 		}
+		return nil
 	}
 }
 
@@ -111,10 +115,14 @@ func Main(name string, run func(*Process) error, options ...Option) {
 		p.Name = filepath.Base(os.Args[0])
 	}
 	p.Dir, _ = syscall.Getwd() // "" if it is gone: then relative names fail when used
-	for _, o := range options {
-		o(p)
-	}
-	os.Exit(p.Do(run))
+	os.Exit(p.Do(func(p *Process) error {
+		for _, o := range options {
+			if err := o(p); err != nil {
+				return err
+			}
+		}
+		return run(p)
+	}))
 }
 
 // Do runs one job and returns its exit status, having said on Stderr what there
