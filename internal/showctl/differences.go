@@ -3,6 +3,8 @@ package showctl
 import (
 	"fmt"
 	"io"
+
+	"quail/internal/sandbox"
 )
 
 // Difference is one thing that Quail does otherwise than qmail on purpose.
@@ -53,4 +55,5 @@ func differences(w io.Writer) {
 	for _, d := range Differences {
 		fmt.Fprintf(w, "%s: %s.\n", d.Topic, d.Text)
 	}
+	fmt.Fprintf(w, "\nSandboxes here are made of %s.\n", sandbox.Available())
 }

@@ -61,7 +61,9 @@ func Run(p *prog.Process) error {
 	if err := reserve(); err != nil {
 		return err
 	}
-	// 2. All accounts: a missing one must not leave half a suite running.
+	// 2. Root's rights that no delivery needs are given up, for users' programs too.
+	privs.Bound()
+	// 3. All accounts: a missing one must not leave half a suite running.
 	ids, err := findAccounts()
 	if err != nil {
 		return err
@@ -70,7 +72,7 @@ func Run(p *prog.Process) error {
 	if len(p.Args) > 0 {
 		delivery = p.Args[0]
 	}
-	// 3. The log: to the logger if there is one, else where our output goes.
+	// 4. The log: to the logger if there is one, else where our output goes.
 	log := p.Stdout
 	if len(p.Args) > 1 {
 		r, w, err := os.Pipe()
@@ -84,7 +86,7 @@ func Run(p *prog.Process) error {
 		r.Close()
 		log = w
 	}
-	// 4. The programs, each with two pipes to and from what will be qmail-send. If
+	// 5. The programs, each with two pipes to and from what will be qmail-send. If
 	//    one cannot be started we exit, and the others see the end of their input.
 	fds := []*os.File{log}
 	for _, c := range []struct {
@@ -101,7 +103,7 @@ func Run(p *prog.Process) error {
 		}
 		fds = append(fds, ends[:]...)
 	}
-	// 5. No way back for this process: it becomes qmail-send, as qmails.
+	// 6. No way back for this process: it becomes qmail-send, as qmails.
 	return becomeSend(p, fds, ids.send)
 }
 
