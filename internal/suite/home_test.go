@@ -63,7 +63,10 @@ func TestMain(m *testing.M) {
 		if out, err := run("make", "-C", "../..", "--no-print-directory", "build", "QMAIL="+home, "BIN="+built); err != nil {
 			return failed(fmt.Errorf("%w\n%s", err, out))
 		}
-		return m.Run()
+		if err := lookAtSources(); err != nil {
+			return failed(err)
+		}
+		return complete(m.Run())
 	}())
 }
 
