@@ -43,7 +43,8 @@ help: ## this list
 
 build: ## compile all programs into bin/, for the home QMAIL
 	@case '$(QMAIL)' in (*[!A-Za-z0-9/._-]*|*/|[!/]*) echo 'QMAIL must be an absolute path without odd characters'; false; esac
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w $(ENTRY) $(LINK)' -o $(BIN)/ ./cmd/...
+	@echo 'compiling into $(BIN)/ for $(QMAIL)'
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w $(ENTRY) $(LINK)' -o $(BIN)/ ./cmd/...
 
 install: ## put what was built into QMAIL, with users, tree and boot scripts (DESTDIR= for packagers)
 	@if test ! -x $(BIN)/qmail-queue; then $(MAKE) build; fi

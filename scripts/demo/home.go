@@ -144,7 +144,7 @@ func (d *demo) command(name string, args ...string) *exec.Cmd {
 	bin := filepath.Join(d.home, "bin")
 	cmd := exec.Command(filepath.Join(bin, name), args...)
 	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=" + bin + ":/usr/local/bin:/usr/bin:/bin"}
+	cmd.Env = []string{"PATH=" + bin + ":/usr/local/bin:/usr/bin:/bin", "USER=demo"}
 	cmd.Stderr = os.Stderr
 	return cmd
 }
