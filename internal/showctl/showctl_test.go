@@ -78,7 +78,7 @@ func TestAsTheOriginal(t *testing.T) {
 		if got != string(want) {
 			t.Errorf("%s: got\n%swant\n%s", home, got, want)
 		}
-		if !found || strings.Count(ours, "\n") != len(Differences) {
+		if !found || strings.Count(ours, "\n") != len(Differences)+2 || !strings.Contains(ours, "\nSandboxes here are made of ") {
 			t.Errorf("%s: the differences are\n%s", home, ours)
 		}
 	}
