@@ -73,27 +73,22 @@ func (all services) stop() {
 }
 
 func (s *service) stop() {
-	group := -s.cmd.Process.Pid
+	s.cmd.Process.Signal(syscall.SIGTERM) // nothing happens if it has ended
 	select {
-	case <-s.ended: // its number may be somebody else's by now, unless a group has it
-	default:
-		s.cmd.Process.Signal(syscall.SIGTERM)
+	case <-s.ended:
+	case <-time.After(patience):
+		s.cmd.Process.Kill()
+		<-s.ended
 	}
-	deadline := time.Now().Add(patience)
-	for alive(group) {
-		select {
-		case <-s.ended:
-			syscall.Kill(group, syscall.SIGTERM)
-		default:
+	// What it leaves behind gets a moment. Dead processes that nobody has waited for
+	// are members still, so a group can outlive all its processes.
+	group := -s.cmd.Process.Pid
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		for i := 0; i < 25 && alive(group); i++ {
+			syscall.Kill(group, sig)
+			time.Sleep(20 * time.Millisecond)
 		}
-		if time.Now().After(deadline) {
-			syscall.Kill(group, syscall.SIGKILL)
-			<-s.ended
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
 	}
-	<-s.ended
 }
 
 // alive reports whether a process group has a member.
