@@ -1,16 +1,34 @@
 // Package limits lets a Go program start under the memory limits of classic qmail
-// run scripts and hands those limits on to the programs it starts.
+// run scripts and hands those limits on to the programs it runs.
 //
 // "softlimit -m 2000000" leaves less address space than the Go runtime reserves
 // before main, and the runtime then dies with status 2, which a C spawner turns
 // into a bounce. So the linker is told (-E quail_entry, see Makefile) to begin at
 // a few instructions in entry_linux_*.s instead of the runtime's own entry. They
 // raise the soft limits of address space and data to the hard ones, and leave with
-// status 111, "try again later", where the hard limit itself is too low.
+// status 111, "try again later", where the hard limit itself is too low. Where the
+// soft limit of address space is below the size of the program file, two to four
+// megabytes, the kernel ends the program by a signal before that: a crash, which is
+// temporary everywhere.
+//
+// The limits of a program that is running are never touched from outside: one of
+// ours may be past its first instructions, and its runtime dies if it cannot grow.
+// A program in the home's bin is told in the environment what the limits were; any
+// other one is run by a shell that sets them first.
 //
 // Differs from qmail: the soft limits do not bind the program itself. What they
 // were for, a bound on memory a message, is built into each program.
 package limits
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"quail/internal/conf"
+)
 
 // Numbers of the two limits, as entry_linux_*.s saves them.
 const (
@@ -20,32 +38,88 @@ const (
 
 // saved holds the limits found by the entry code, soft then hard, and whether it
 // raised the soft one. It is written before the runtime starts.
-var saved [2]struct {
+var saved [2]limit
+
+type limit struct {
 	soft, hard uint64
 	raised     uint64
 }
 
-// Raised reports whether the entry code raised a limit, so that children need
-// theirs put back.
-func Raised() bool { return saved[addressSpace].raised|saved[data].raised != 0 }
+// variable tells a program of the suite the soft limits, address space then data,
+// that its parent was started with. Whoever else sets it lowers nothing but the
+// limits of what that program runs.
+const variable = "QUAIL_LIMITS="
 
-// Restore puts the soft limits of this process back to what they were at start.
-// It is for the moment before exec: the Go runtime cannot grow afterwards.
-func Restore() {
-	for i, l := range saved {
-		if l.raised != 0 {
-			restore(0, i, l.soft, l.hard)
+// Inherit takes what a parent of the suite says of its limits out of an environment.
+// It is called once, before the first program is run.
+func Inherit(env []string) []string {
+	out := make([]string, 0, len(env))
+	for _, s := range env {
+		text, ok := strings.CutPrefix(s, variable)
+		if !ok {
+			out = append(out, s)
+			continue
+		}
+		for i, field := range strings.Fields(text) {
+			soft, err := strconv.ParseUint(field, 10, 64)
+			if i < len(saved) && err == nil && saved[i].raised == 0 && soft < saved[i].soft {
+				saved[i].soft, saved[i].raised = soft, 1
+			}
 		}
 	}
+	return out
 }
 
-// RestoreChild does the same for the child process pid, which has just been
-// started. The child may have run a few instructions by then, which is why its
-// failure is nobody's: a set-uid child refuses, and keeps the raised limit.
-func RestoreChild(pid int) {
+// told returns env with what Inherit takes out of it. A limit that was not raised is
+// a dash.
+func told(env []string) []string {
+	fields := []string{"-", "-"}
 	for i, l := range saved {
 		if l.raised != 0 {
-			restore(pid, i, l.soft, l.hard)
+			fields[i] = strconv.FormatUint(l.soft, 10)
 		}
 	}
+	return append(append([]string{}, env...), variable+strings.Join(fields, " "))
+}
+
+// raised reports whether this process has limits to hand on.
+func raised() bool { return saved[addressSpace].raised|saved[data].raised != 0 }
+
+// ours reports whether the program path, meant from the directory dir, is in the
+// home's bin.
+func ours(dir, path string) bool {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	return filepath.Dir(path) == filepath.Join(conf.Home, "bin")
+}
+
+// Child returns what to start instead of the program path, with the working directory
+// dir, so that it runs under the limits that this one was started with.
+func Child(dir, path string, args, env []string) (string, []string, []string) {
+	switch {
+	case !raised():
+		return path, args, env
+	case ours(dir, path):
+		return path, args, told(env)
+	}
+	script := ""
+	for i, option := range [...]string{addressSpace: "-v", data: "-d"} {
+		if saved[i].raised != 0 {
+			script += fmt.Sprintf("ulimit -S %s %d; ", option, saved[i].soft/1024)
+		}
+	}
+	return "/bin/sh", append([]string{"sh", "-c", script + `exec "$0" "$@"`, path}, args[1:]...), env
+}
+
+// Exec turns this process into the program path, meant from the directory dir,
+// which is the working directory. It does not return if it succeeds.
+func Exec(dir, path string, args, env []string) error {
+	if raised() && ours(dir, path) {
+		return syscall.Exec(path, args, told(env))
+	}
+	set(func(l limit) uint64 { return l.soft })
+	err := syscall.Exec(path, args, env)
+	set(func(l limit) uint64 { return l.hard })
+	return err
 }

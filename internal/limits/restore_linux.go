@@ -5,6 +5,11 @@ import "golang.org/x/sys/unix"
 // resource is the kernel's number of each saved limit.
 var resource = [2]int{addressSpace: unix.RLIMIT_AS, data: unix.RLIMIT_DATA}
 
-func restore(pid, limit int, soft, hard uint64) {
-	unix.Prlimit(pid, resource[limit], &unix.Rlimit{Cur: soft, Max: hard}, nil)
+// set gives each soft limit that was raised the value that choose picks.
+func set(choose func(limit) uint64) {
+	for i, l := range saved {
+		if l.raised != 0 {
+			unix.Prlimit(0, resource[i], &unix.Rlimit{Cur: choose(l), Max: l.hard}, nil)
+		}
+	}
 }

@@ -39,12 +39,8 @@ type Child struct {
 func (c Command) Start() (*Child, error) {
 	attr := &os.ProcAttr{
 		Dir:   c.Dir,
-		Env:   c.Env,
 		Files: append([]*os.File{c.Stdin, c.Stdout, c.Stderr}, c.Extra...),
 		Sys:   &syscall.SysProcAttr{},
-	}
-	if attr.Env == nil {
-		attr.Env = []string{}
 	}
 	if c.As != nil {
 		credential, err := c.As.Credential()
@@ -64,11 +60,10 @@ func (c Command) Start() (*Child, error) {
 			continue
 		}
 		var process *os.Process
-		process, err = os.StartProcess(path, c.Args, attr)
+		program, args, env := limits.Child(c.Dir, path, c.Args, c.Env)
+		attr.Env = append([]string{}, env...) // nil would stand for ours
+		process, err = os.StartProcess(program, args, attr)
 		if err == nil {
-			if limits.Raised() {
-				limits.RestoreChild(process.Pid)
-			}
 			return &Child{PID: process.Pid, process: process}, nil
 		}
 		if !prog.KeepSearching(err) {

@@ -32,10 +32,9 @@ func (b *Become) exec(p *Process) error {
 	} else if err := os.Chdir(dir); err != nil {
 		return Fail("unable to switch to "+dir, err)
 	}
-	limits.Restore()
 	cause := error(syscall.ENOENT)
 	for _, path := range Candidates(b.Args[0], b.Env, dir) {
-		cause = syscall.Exec(path, b.Args, b.Env)
+		cause = limits.Exec(dir, path, b.Args, b.Env)
 		if !KeepSearching(cause) {
 			break
 		}

@@ -29,6 +29,7 @@ import (
 	"time"
 
 	_ "quail/internal/conf" // so that every program carries the mark of its home
+	"quail/internal/limits"
 )
 
 // Exit statuses that the whole suite shares (spec "qmail-local", section 5).
@@ -103,7 +104,7 @@ func Main(name string, run func(*Process) error, options ...Option) {
 	p := &Process{
 		Name:   name,
 		Args:   os.Args[1:],
-		Env:    os.Environ(),
+		Env:    limits.Inherit(os.Environ()),
 		Stdin:  os.Stdin,
 		Stdout: os.Stdout,
 		Stderr: os.Stderr,

@@ -157,14 +157,13 @@ func becomeSend(p *prog.Process, fds []*os.File, id privs.Identity) error {
 	}
 	// 3. From here on nothing may open a descriptor. dup2 also makes each of 0 to 6
 	//    survive exec.
-	limits.Restore()
 	for i, fd := range high {
 		if err := unix.Dup2(fd, i); err != nil {
 			return prog.Exit(prog.StatusTemporary)
 		}
 	}
 	for _, path := range prog.Candidates("qmail-send", p.Env, "/") {
-		if err := unix.Exec(path, []string{"qmail-send"}, p.Env); !prog.KeepSearching(err) {
+		if err := limits.Exec("/", path, []string{"qmail-send"}, p.Env); !prog.KeepSearching(err) {
 			break
 		}
 	}
