@@ -103,7 +103,11 @@ func install(t testing.TB) *suite {
 		t.Fatal(err)
 	}
 	must(t, "sh", "../../scripts/install", "-t", "-b", built, home)
-	s := &suite{t: t}
+	log, err := os.CreateTemp(t.TempDir(), "log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &suite{t: t, log: log}
 	s.control("me", me+"\n")
 	s.control("locals", me+"\nlocalhost\n")
 	s.control("rcpthosts", me+"\n")
@@ -119,7 +123,7 @@ func install(t testing.TB) *suite {
 		joeUID, joeGID, home, alias, nofiles))
 	s.maildir("u/joe/Maildir")
 	t.Cleanup(func() {
-		if t.Failed() && s.log != nil {
+		if t.Failed() {
 			b, _ := os.ReadFile(s.log.Name())
 			t.Logf("the log:\n%s", tail(string(b), 6000))
 		}
@@ -191,13 +195,6 @@ func (s *suite) assign(lines string) {
 // start runs qmail-start until the test ends.
 func (s *suite) start(args ...string) *process {
 	s.t.Helper()
-	if s.log == nil {
-		log, err := os.CreateTemp(s.t.TempDir(), "log")
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		s.log = log
-	}
 	if len(args) == 0 {
 		args = []string{"./Maildir/"}
 	}
