@@ -218,7 +218,7 @@ func TestInstallRefuses(t *testing.T) {
 	for _, c := range []struct{ bin, dest, says string }{
 		{built(t, "quail-linked-for:/opt/qmail:23:alias:"), "", "was linked for /opt/qmail, not /var/qmail: make build QMAIL=/var/qmail first"},
 		{built(t, "quail-linked-for:/var/qmail2:23:alias:"), "", "not /var/qmail: make"},
-		{built(t, "quail-linked-for:/var/qmail:23:joe:"), "", "was linked for joe instead of alias"},
+		{built(t, "quail-linked-for:/var/qmail:23:joe:"), "", "was linked for joe alone: make build QMAIL=/var/qmail ACCOUNTS=qmail first"},
 		{built(t, "quail-linked-for:"), "", "was not built by make"},
 		{built(t, ""), "", "was not built by make"},
 		{mixed, "", "qmail-send was linked with another SPLIT"},
