@@ -99,10 +99,7 @@ type suite struct {
 // install lays out a fresh home with control files, joe, and nobody else.
 func install(t testing.TB) *suite {
 	t.Helper()
-	if err := os.RemoveAll(home); err != nil {
-		t.Fatal(err)
-	}
-	must(t, "sh", "../../scripts/install", "-t", "-b", built, home)
+	layOut(t)
 	log, err := os.CreateTemp(t.TempDir(), "log")
 	if err != nil {
 		t.Fatal(err)
@@ -129,6 +126,32 @@ func install(t testing.TB) *suite {
 		}
 	})
 	return s
+}
+
+var laidOut bool // in this run
+
+// layOut makes the home. scripts/install takes its time, so it does it once, and each
+// test gets a copy.
+func layOut(t testing.TB) {
+	t.Helper()
+	fresh, programs := filepath.Join(*work, "fresh"), filepath.Join(*work, "programs")
+	old := []string{home}
+	if !laidOut {
+		old = append(old, fresh, programs)
+	}
+	for _, dir := range old {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !laidOut {
+		must(t, "sh", "../../scripts/install", "-t", "-b", built, home)
+		must(t, "mv", filepath.Join(home, "bin"), programs)
+		must(t, "mv", home, fresh)
+		laidOut = true
+	}
+	must(t, "cp", "-a", fresh, home)
+	must(t, "cp", "-al", programs, filepath.Join(home, "bin"))
 }
 
 func tail(s string, n int) string {
