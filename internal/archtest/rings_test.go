@@ -26,9 +26,10 @@ const (
 
 // testOnly are packages that tests import and nothing else does.
 var testOnly = map[string]string{
-	"internal/archtest": "is tests",
-	"internal/dnstest":  "answers DNS questions for tests",
-	"internal/suite":    "runs the built programs together",
+	"internal/archtest":       "is tests",
+	"internal/dnstest":        "answers DNS questions for tests",
+	"internal/suite":          "runs the built programs together",
+	"internal/suite/earlyack": "is put in qmail-queue's place to prove that the crash test can fail",
 }
 
 // ringOf returns the number of the ring that a directory is in.
