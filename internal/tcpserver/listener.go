@@ -21,11 +21,14 @@ func portNumber(s string) (uint16, error) {
 	if s == "" {
 		return 0, nil
 	}
-	if n, err := strconv.ParseUint(s, 10, 16); err == nil {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err == nil {
 		return uint16(n), nil
 	}
 	// What begins otherwise is no service, though net might take it for a number.
-	if c := s[0] | 0x20; 'a' <= c && c <= 'z' || '0' <= s[0] && s[0] <= '9' {
+	c := s[0] | 0x20
+	service := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
+	if service && !errors.Is(err, strconv.ErrRange) {
 		if n, err := net.LookupPort("tcp", s); err == nil {
 			return uint16(n), nil
 		}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"quail/internal/prog"
@@ -18,24 +19,27 @@ import (
 // Differs from qmail: the Go resolver follows nsswitch.conf, so that /etc/hosts
 // counts too, and it qualifies a host operand by resolv.conf alone. Names that no
 // host may have are no names; the original shows them escaped.
-type resolver struct{ net *net.Resolver }
+type resolver struct {
+	net  *net.Resolver
+	port uint16 // of the servers in $DNSCACHEIP
+}
 
 // patience is how long one question may take in all.
 const patience = 60 * time.Second
 
 // newResolver returns a resolver that asks the servers in $DNSCACHEIP, or where
 // there are none those of resolv.conf.
-func newResolver(env prog.Env) resolver {
-	r := &net.Resolver{PreferGo: true}
+func newResolver(env prog.Env) *resolver {
+	r := &resolver{net: &net.Resolver{PreferGo: true}, port: 53}
 	if servers := dnsServers(env.Get("DNSCACHEIP")); len(servers) > 0 {
 		var next atomic.Uint32
-		r.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		r.net.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			// Each attempt goes to another one.
 			server := servers[int(next.Add(1)-1)%len(servers)]
-			return (&net.Dialer{}).DialContext(ctx, network, netip.AddrPortFrom(server, 53).String())
+			return (&net.Dialer{}).DialContext(ctx, network, netip.AddrPortFrom(server, r.port).String())
 		}
 	}
-	return resolver{r}
+	return r
 }
 
 // dnsServers reads $DNSCACHEIP: at most 16 dotted quads, separated by dots.
@@ -54,7 +58,7 @@ func dnsServers(s string) []netip.Addr {
 
 // address returns the address that the operand host means: itself, or that of a
 // name, where IPv4 comes first.
-func (r resolver) address(host string) (netip.Addr, error) {
+func (r *resolver) address(host string) (netip.Addr, error) {
 	if host == "" || host == "0" {
 		return netip.IPv4Unspecified(), nil
 	}
@@ -69,7 +73,7 @@ func (r resolver) address(host string) (netip.Addr, error) {
 			return ips[0].Unmap(), nil
 		}
 		if err != nil && !unknown(err) {
-			return netip.Addr{}, prog.Fail("temporarily unable to figure out IP address for "+host, err)
+			return netip.Addr{}, prog.Fail("temporarily unable to figure out IP address for "+host, cause(err))
 		}
 	}
 	return netip.Addr{}, errors.New("no IP address for " + host)
@@ -85,8 +89,20 @@ func unknown(err error) bool {
 	return errors.As(err, &a)
 }
 
+// cause is what err says beyond the name and the server that were asked.
+func cause(err error) error {
+	var e *net.DNSError
+	switch {
+	case !errors.As(err, &e):
+		return err
+	case e.IsTimeout:
+		return syscall.ETIMEDOUT
+	}
+	return errors.New(e.Err)
+}
+
 // name returns the name of ip, if it has one.
-func (r resolver) name(ip netip.Addr) ucspi.Value {
+func (r *resolver) name(ip netip.Addr) ucspi.Value {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	// Beside an error there may be names: those that are fit to be one.
@@ -98,7 +114,7 @@ func (r resolver) name(ip netip.Addr) ucspi.Value {
 }
 
 // confirms reports whether ip is among the addresses of name.
-func (r resolver) confirms(name string, ip netip.Addr) bool {
+func (r *resolver) confirms(name string, ip netip.Addr) bool {
 	network := "ip4"
 	if ip.Is6() {
 		network = "ip6"

@@ -41,7 +41,7 @@ type server struct {
 	options
 	p         *prog.Process
 	log       *journal
-	names     resolver
+	names     *resolver
 	listener  *listener
 	localPort string        // the port listened on
 	slots     chan struct{} // one entry a connection, at most as many as allowed
