@@ -370,7 +370,7 @@ func (s *suite) queued() []string {
 		names, _ := filepath.Glob(s.path("queue/" + dir + "/*"))
 		for _, n := range names {
 			if fi, err := os.Stat(n); err == nil && fi.Mode().IsRegular() {
-				out = append(out, strings.TrimPrefix(n, s.path("queue/")))
+				out = append(out, strings.TrimPrefix(n, s.path("queue")+"/"))
 			}
 		}
 	}
