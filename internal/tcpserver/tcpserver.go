@@ -6,7 +6,8 @@
 // but the log and the limit on how many there may be: a name server or an ident
 // server that takes its time delays nobody but its own client. Where the original
 // forks and lets the child ask for names, here the names are asked for first and
-// the program is started afterwards, with descriptors 0, 1 and 2 and no others.
+// the program is started afterwards, with descriptors 0, 1 and 2 and with those
+// that the caller of tcpserver left open for it.
 //
 // Strangers choose the moment and the number of connections, what their name
 // servers say, and what their ident servers say. All of it is bounded in length
@@ -15,9 +16,10 @@
 //
 // Differs from qmail: the "pid" line of a connection stands directly before its
 // "ok" line, when the program has been started and has a process id, so that the
-// lines can be joined with those that the program writes itself. A connection that
-// never gets a program (denied, dropped) has a number above all process ids,
-// which is unique on the host too: ten million times tcpserver's own, plus a count.
+// lines can be joined with those that the program writes itself; one that writes
+// at once may be before them. A connection that never gets a program (denied,
+// dropped) has a number above all process ids, which is unique on the host too:
+// ten million times tcpserver's own, plus a count.
 package tcpserver
 
 import (
