@@ -1,7 +1,8 @@
 // Package proc runs other programs and says how they ended.
 //
-// It is the only package that places descriptors by number in a child. Nothing
-// is inherited that a Command does not name.
+// It is the only package that places descriptors by number in a child. Of ours a
+// child has none that its Command does not name; those that our own caller left
+// open pass through, as in any chain of programs.
 package proc
 
 import (
