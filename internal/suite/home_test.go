@@ -377,6 +377,13 @@ func (s *suite) queued() []string {
 	return out
 }
 
+// empty waits until nothing is left in the queue: the log says that a message has
+// ended before its files are gone.
+func (s *suite) empty() {
+	s.t.Helper()
+	eventually(s.t, "the queue to be empty", func() bool { return len(s.queued()) == 0 })
+}
+
 // sh runs a shell command as an ordinary local user would, and returns its output
 // and status.
 func (s *suite) sh(input, command string, env ...string) (string, int) {

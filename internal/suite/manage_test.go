@@ -117,9 +117,7 @@ end msg #
 `) {
 		t.Errorf("the log ends in\n%s", tail(got, 800))
 	}
-	if left := s.queued(); len(left) != 0 {
-		t.Errorf("left in the queue: %v", left)
-	}
+	s.empty()
 }
 
 // lastID returns the number of the message that the log mentions last.

@@ -109,7 +109,7 @@ func TestHelpers(t *testing.T) {
 	deliver(2, "joe-bounce", red, "failure: Go_away./")
 	deliver(1, "joe-except", plain, "success: did_1+0+1/")
 	deliver(2, "joe-except", red, "failure: ")
-	eventually(t, "the queue to be empty", func() bool { return len(s.queued()) == 0 })
+	s.empty()
 	for box, want := range map[string][]string{
 		"one":  {"<joe-nobody-cares@me.example>\nDelivered-To: one-forward@me.example\n", "<joe-list-owner@me.example>\nDelivered-To: joe-one@me.example\n"},
 		"two":  {"\nDelivered-To: joe-redirect@me.example\n", "\nDelivered-To: joe-forward@me.example\n"},
