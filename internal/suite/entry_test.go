@@ -45,6 +45,11 @@ func submit(t testing.TB, from string, port int, sender, recipient, message stri
 	if err != nil {
 		return err
 	}
+	return session(client, sender, recipient, message)
+}
+
+// session sends one message.
+func session(client *smtp.Client, sender, recipient, message string) error {
 	if err := client.Hello("client.example"); err != nil {
 		return err
 	}

@@ -94,6 +94,8 @@ func must(t testing.TB, name string, args ...string) string {
 type suite struct {
 	t   testing.TB
 	log *os.File // of qmail-send
+
+	inside []string // the command, if any, by which programs in the background are run
 }
 
 // install lays out a fresh home with control files, joe, and nobody else.
@@ -235,7 +237,8 @@ type process struct {
 // spawn starts a program of the home in the background.
 func (s *suite) spawn(stdout *os.File, env []string, program string, args ...string) *process {
 	s.t.Helper()
-	cmd := exec.Command(s.path(program), args...)
+	args = append(append([]string{}, s.inside...), append([]string{s.path(program)}, args...)...)
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append([]string{"PATH=" + s.path("bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"}, env...)
 	cmd.Stdout = stdout
 	cmd.Stderr = os.Stderr

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // How qmail-send manages the queue: what it rereads, when it gives up, and how it
@@ -156,7 +158,7 @@ func TestTermWaits(t *testing.T) {
 	s.joe(".qmail-wait-default", "|cat go-$DEFAULT\n./Maildir/\n", 0o644)
 	for _, name := range []string{"1", "2"} {
 		path := s.path("u/joe/go-" + name)
-		if err := syscall.Mkfifo(path, 0o644); err != nil {
+		if err := unix.Mkfifo(path, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

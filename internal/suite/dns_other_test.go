@@ -1,0 +1,9 @@
+//go:build !linux
+
+package suite
+
+import "testing"
+
+func TestDNS(t *testing.T) {
+	leaveOut(t, "makes a network of its own, which takes Linux")
+}
