@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -95,25 +96,34 @@ func read(text string) (id int, whole bool) {
 type load struct {
 	s       *suite
 	port    int
-	largest int         // body, in bytes
-	enough  func() bool // asked between letters, once there are as many as wanted
-	wanted  int
+	largest int                               // body, in bytes
+	allowed func() (letters int, enough bool) // how many there may be by now, and whether that is all
 
 	mu      sync.Mutex
 	random  *rand.Rand
 	made    int
+	begun   map[int]letter
 	sent    map[int]letter // acknowledged
 	again   int            // attempts that were not acknowledged
 	refused []string       // answers that nothing but a fault can explain
 }
 
-// next returns a letter that is to be sent; ok is false when there are enough.
+// next returns a letter when it is time to send it; ok is false when there were
+// enough.
 func (l *load) next() (m letter, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.made >= l.wanted && l.enough() {
-		return letter{}, false
+	for {
+		allowed, enough := l.allowed()
+		l.mu.Lock()
+		if l.made < allowed {
+			break
+		}
+		l.mu.Unlock()
+		if enough {
+			return letter{}, false
+		}
+		time.Sleep(5 * time.Millisecond) // between two looks
 	}
+	defer l.mu.Unlock()
 	l.made++
 	m = letter{id: l.made, size: 100 + l.random.IntN(1500)}
 	if l.random.IntN(20) == 0 { // long enough to be interrupted
@@ -122,6 +132,7 @@ func (l *load) next() (m letter, ok bool) {
 	for _, p := range l.random.Perm(int(places))[:1+l.random.IntN(2)] {
 		m.to = append(m.to, place(p))
 	}
+	l.begun[m.id] = m
 	return m, true
 }
 
@@ -253,9 +264,12 @@ func (l *load) byProgram(ctx context.Context, program string, options ...string)
 
 // arrived is what was found of the letters.
 type arrived struct {
-	copies [places]map[int]int // whole copies of each letter
-	broken []string
+	copies [places]map[int]int // of each letter
+	wrong  []string            // copies that are not whole, or not where they belong
 }
+
+// failedRecipient finds the recipients that a bounce speaks of.
+var failedRecipient = regexp.MustCompile(`(?m)^<(.*)>:$`)
 
 // collect reads everything that has come.
 func (l *load) collect(far *host) arrived {
@@ -266,7 +280,10 @@ func (l *load) collect(far *host) arrived {
 	take := func(p place, text string) {
 		id, whole := read(text)
 		if !whole {
-			a.broken = append(a.broken, fmt.Sprintf("%v: %s", p, tail(text, 300)))
+			a.wrong = append(a.wrong, fmt.Sprintf("%v, not whole: %q", p, tail(text, 300)))
+		}
+		if !slices.Contains(l.begun[id].to, p) {
+			a.wrong = append(a.wrong, fmt.Sprintf("%v: letter %d was not sent there: %q", p, id, text[:min(len(text), 1000)]))
 		}
 		a.copies[p][id]++
 	}
@@ -276,7 +293,13 @@ func (l *load) collect(far *host) arrived {
 	for p, dir := range map[place]string{toMaildir: "u/joe/Maildir/new", toForward: "u/joe/two/new", toBounce: "u/joe/back/new"} {
 		names, _ := filepath.Glob(l.s.path(dir + "/*"))
 		for _, name := range names {
-			take(p, l.s.contents(name))
+			text := l.s.contents(name)
+			take(p, text)
+			for _, m := range failedRecipient.FindAllStringSubmatch(text, -1) {
+				if m[1] != toBounce.address() {
+					a.wrong = append(a.wrong, "bounced: "+m[0])
+				}
+			}
 		}
 	}
 	// What is still called tmp is what a killed shell has left.
