@@ -63,9 +63,6 @@ func TestMain(m *testing.M) {
 		if out, err := run("make", "-C", "../..", "--no-print-directory", "build", "QMAIL="+home, "BIN="+built); err != nil {
 			return failed(fmt.Errorf("%w\n%s", err, out))
 		}
-		if err := lookAtSources(); err != nil {
-			return failed(err)
-		}
 		return complete(m.Run())
 	}())
 }
@@ -147,6 +144,7 @@ func layOut(t testing.TB) {
 		}
 	}
 	if !laidOut {
+		lookAtSources()
 		must(t, "sh", "../../scripts/install", "-t", "-b", built, home)
 		must(t, "mv", filepath.Join(home, "bin"), programs)
 		must(t, "mv", home, fresh)

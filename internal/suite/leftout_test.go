@@ -99,15 +99,11 @@ func TestLeavingOut(t *testing.T) {
 	}
 }
 
-// lookAtSources makes the result of this package depend on all that is built for it.
-// go test would repeat an old result otherwise: it sees which files a test looks at,
-// and not which ones its children do.
-func lookAtSources() error {
-	for _, dir := range []string{"../../cmd", "../../internal", "../../scripts", "../../alias", "../../control"} {
-		err := filepath.WalkDir(dir, func(string, fs.DirEntry, error) error { return nil })
-		if err != nil {
-			return err
-		}
+// lookAtSources makes the result of a test depend on all that is built for it. go
+// test would repeat an old result otherwise: it sees which files a test looks at, and
+// not which ones its children do.
+func lookAtSources() {
+	for _, dir := range []string{"cmd", "internal", "scripts", "alias", "control"} {
+		filepath.WalkDir(filepath.Join("../..", dir), func(string, fs.DirEntry, error) error { return nil })
 	}
-	return nil
 }
