@@ -320,6 +320,25 @@ func TestRules(t *testing.T) {
 		}
 		ours = theirs
 	}
+	if other, ok := tool(t, "tcprulescheck"); ok {
+		for _, env := range [][]string{
+			{"TCPREMOTEIP=10.1.5.200"},
+			{"TCPREMOTEIP=10.1.1.200"},
+			{"TCPREMOTEIP=10.9.9.9", "TCPREMOTEHOST=a.b.example.com"},
+			{"TCPREMOTEIP=127.0.0.1"},
+			{"TCPREMOTEIP=127.0.0.1", "TCPREMOTEINFO=joe"},
+			{"TCPREMOTEIP=127.0.0.2", "TCPREMOTEINFO=me", "TCPREMOTEHOST=localhost"},
+			{"TCPREMOTEIP=127.0.0.2", "TCPREMOTEINFO=", "TCPREMOTEHOST="},
+			{"TCPREMOTEIP=1.2.3.4", "TCPREMOTEHOST=x"},
+			{},
+		} {
+			a, aStatus := s.sh("", "exec "+s.path("bin/tcprulescheck")+" "+ours, env...)
+			b, bStatus := s.sh("", "exec "+other+" "+ours, env...)
+			if a != b || aStatus != bStatus {
+				t.Errorf("%v: tcprulescheck says %q, %d, and the other one %q, %d", env, a, aStatus, b, bStatus)
+			}
+		}
+	}
 	s.write("show", "#!/bin/sh\necho \"$SAID ${RELAYCLIENT-unset} ${NAMED-unset}\"\n")
 	if err := os.Chmod(s.path("show"), 0o755); err != nil {
 		t.Fatal(err)
