@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // spoil makes a file unreadable: by its mode, or by a directory in its place, which
@@ -301,7 +303,7 @@ func TestBadInputHomes(t *testing.T) {
 		}
 	}
 	s.mkdir("u/joe/directory", 0o755, joeUID, joeGID)
-	if err := errorsOf(syscall.Mkfifo(s.path("u/joe/fifo"), 0o666), os.Chmod(s.path("u/joe/fifo"), 0o666)); err != nil {
+	if err := errorsOf(unix.Mkfifo(s.path("u/joe/fifo"), 0o666), os.Chmod(s.path("u/joe/fifo"), 0o666)); err != nil {
 		t.Fatal(err)
 	}
 	rows := []struct {
