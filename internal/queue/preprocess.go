@@ -19,14 +19,25 @@ type Todo struct {
 // errUnknownType is a record that has no business in its file.
 var errUnknownType = errors.New("unknown record type")
 
+// Preprocessor is what its caller has to say to a message being preprocessed.
+type Preprocessor struct {
+	// Begun is called when the message is known to be there and its info file made.
+	Begun func()
+	// Info is called for each sender record, of which there is one, when it is written.
+	Info func(Todo)
+	// Route says where a recipient goes and under which address.
+	Route func(recipient string) (Channel, string)
+}
+
 // Preprocess writes info, local and remote of a message from its todo file, all
 // durable when it returns; removing todo, which commits S5, is qmail-clean's and
-// so the caller's business. route says where a recipient goes and under which
-// address; info is called once, as soon as the sender is written. It returns
-// which channels have recipients.
+// so the caller's business. It returns which channels have recipients.
 //
 // What an earlier, interrupted call left is removed first.
-func (d Dir) Preprocess(id ID, info func(Todo), route func(recipient string) (Channel, string)) (used [len(Channels)]bool, err error) {
+//
+// Differs from qmail: a record that has lost its end, as in a damaged queue, is
+// trouble, here and in a Pass. The message stays; qmail drops that recipient.
+func (d Dir) Preprocess(id ID, by Preprocessor) (used [len(Channels)]bool, err error) {
 	f, err := os.Open(d.Path(id.Todo()))
 	if err != nil {
 		return used, &Error{"unable to open", id.Todo(), err}
@@ -43,11 +54,12 @@ func (d Dir) Preprocess(id ID, info func(Todo), route func(recipient string) (Ch
 			return used, err
 		}
 	}
-	p := preprocessing{d: d, id: id, todo: todo, announce: info, route: route}
+	p := preprocessing{Preprocessor: by, d: d, id: id, todo: todo}
 	defer p.close()
 	if p.info, err = d.createRecords(id.Info()); err != nil {
 		return used, err
 	}
+	by.Begun()
 	if err := p.copyRecords(bufio.NewReader(f)); err != nil {
 		return used, err
 	}
@@ -64,11 +76,10 @@ func (d Dir) Preprocess(id ID, info func(Todo), route func(recipient string) (Ch
 
 // preprocessing is one call of Preprocess under way.
 type preprocessing struct {
+	Preprocessor
 	d        Dir
 	id       ID
 	todo     Todo
-	announce func(Todo)
-	route    func(string) (Channel, string)
 	info     *recordFile
 	channels [len(Channels)]*recordFile
 }
@@ -102,9 +113,12 @@ func (p *preprocessing) copyRecord(rec envelope.Record) error {
 		if err := p.info.write(rec); err != nil {
 			return err
 		}
-		p.announce(p.todo)
+		if err := p.info.flush(); err != nil {
+			return err
+		}
+		p.Info(p.todo)
 	case 'T':
-		c, address := p.route(rec.Text)
+		c, address := p.Route(rec.Text)
 		if p.channels[c] == nil {
 			w, err := p.d.createRecords(p.id.Recipients(c))
 			if err != nil {
@@ -150,13 +164,20 @@ func (w *recordFile) write(rec envelope.Record) error {
 	return nil
 }
 
+func (w *recordFile) flush() error {
+	if err := w.w.Flush(); err != nil {
+		return &Error{"trouble writing to", w.n, err}
+	}
+	return nil
+}
+
 // finish makes the file and its name durable. A nil file has nothing to finish.
 func (w *recordFile) finish() error {
 	if w == nil {
 		return nil
 	}
-	if err := w.w.Flush(); err != nil {
-		return &Error{"trouble writing to", w.n, err}
+	if err := w.flush(); err != nil {
+		return err
 	}
 	if err := w.f.Sync(); err != nil {
 		return &Error{"trouble fsyncing", w.n, err}

@@ -53,6 +53,8 @@ type ID uint64
 func (id ID) String() string { return strconv.FormatUint(uint64(id), 10) }
 
 // ParseID reads a file name; names of anything but decimal digits are not ours.
+//
+// Differs from qmail: neither are numbers that are too large, which wrap there.
 func ParseID(name string) (ID, bool) {
 	for i := 0; i < len(name); i++ {
 		if name[i] < '0' || name[i] > '9' {
@@ -133,6 +135,9 @@ func (d Dir) Exists(n Name) (bool, error) {
 }
 
 // Remove unlinks a file; one that is not there is as good as removed.
+//
+// Differs from qmail: that is so for every file, also for those that qmail-send
+// itself should find and that somebody has taken away under its hands.
 func (d Dir) Remove(n Name) error {
 	if err := unix.Unlink(d.Path(n)); err != nil && err != unix.ENOENT {
 		return &Error{"unable to unlink", n, err}

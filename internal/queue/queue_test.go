@@ -112,6 +112,36 @@ func TestEnter(t *testing.T) {
 	}
 }
 
+// Somebody who makes the FIFO anew is noticed, and closing ends the wait.
+func TestTriggerReplaced(t *testing.T) {
+	d := newQueue(t)
+	old, err := d.OpenTrigger()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !d.Listening(old) {
+		t.Error("not listening to what is there")
+	}
+	ended := make(chan error)
+	go func() { ended <- old.Wait() }()
+	if err := os.Remove(d.Path(trigger)); err != nil {
+		t.Fatal(err)
+	}
+	if d.Listening(old) {
+		t.Error("listening where there is nothing")
+	}
+	if err := unix.Mkfifo(d.Path(trigger), 0o622); err != nil {
+		t.Fatal(err)
+	}
+	if d.Listening(old) {
+		t.Error("listening to another trigger than programs pull")
+	}
+	old.Close()
+	if err := <-ended; err == nil {
+		t.Error("a closed trigger was pulled")
+	}
+}
+
 // A message or an envelope that ends early leaves nothing behind; other failures
 // leave what may not be theirs to remove. (spec "The queue", section 6)
 func TestEnterFailures(t *testing.T) {
@@ -196,6 +226,11 @@ func TestEnterPassesOverTakenNumbers(t *testing.T) {
 	}
 }
 
+// preprocess preprocesses a message, saying nothing.
+func preprocess(d Dir, id ID) ([2]bool, error) {
+	return d.Preprocess(id, Preprocessor{Begun: func() {}, Info: func(Todo) {}, Route: route})
+}
+
 // route sends what is @d to the local channel.
 func route(recipient string) (Channel, string) {
 	if strings.HasSuffix(recipient, "@d") {
@@ -214,9 +249,17 @@ func TestPreprocess(t *testing.T) {
 		}
 	}
 	var seen Todo
-	used, err := d.Preprocess(id, func(todo Todo) { seen = todo }, route)
+	var calls string
+	used, err := d.Preprocess(id, Preprocessor{
+		Begun: func() { calls += "begun " + read(t, d, id.Info()) },
+		Info:  func(todo Todo) { seen = todo; calls += " info " + read(t, d, id.Info()) },
+		Route: route,
+	})
 	if err != nil || used != [2]bool{true, true} {
 		t.Fatalf("used %v, %v", used, err)
+	}
+	if want := "begun  info Fa@b\x00"; calls != want {
+		t.Errorf("called, with info at that time: %q, want %q", calls, want)
 	}
 	if want := (Todo{PID: 77, UID: 1001, Sender: "a@b", Size: int64(len("Received: line\ntext\n"))}); seen != want {
 		t.Errorf("announced %+v, want %+v", seen, want)
@@ -245,7 +288,7 @@ func TestPreprocessRefuses(t *testing.T) {
 		if err := os.WriteFile(d.Path(id.Todo()), []byte(c.todo), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_, err := d.Preprocess(id, func(Todo) {}, route)
+		_, err := preprocess(d, id)
 		var e *Error
 		if !errors.As(err, &e) || e.Doing != c.doing || e.Name != id.Todo() {
 			t.Errorf("todo %q: %v, want %s", c.todo, err, c.doing)
@@ -259,7 +302,7 @@ func TestPreprocessRefuses(t *testing.T) {
 func TestPassAndMark(t *testing.T) {
 	d := newQueue(t)
 	id := enter(t, d, "x", "Fs\x00Ta@d\x00Tbb@d\x00Tc@d\x00\x00")
-	if _, err := d.Preprocess(id, func(Todo) {}, route); err != nil {
+	if _, err := preprocess(d, id); err != nil {
 		t.Fatal(err)
 	}
 	pass := func() (out string) {
@@ -385,10 +428,10 @@ func FuzzPreprocess(f *testing.F) {
 			t.Fatal(err)
 		}
 		var routed []string
-		used, err := d.Preprocess(id, func(Todo) {}, func(r string) (Channel, string) {
+		used, err := d.Preprocess(id, Preprocessor{func() {}, func(Todo) {}, func(r string) (Channel, string) {
 			routed = append(routed, r)
 			return Local, r
-		})
+		}})
 		if err != nil {
 			return
 		}

@@ -32,6 +32,20 @@ func (d Dir) OpenTrigger() (*Trigger, error) {
 	return &Trigger{f}, nil
 }
 
+// Listening reports whether t is what PullTrigger pulls: the FIFO may have been
+// replaced by another one of that name.
+func (d Dir) Listening(t *Trigger) bool {
+	there, err := os.Stat(d.Path(trigger))
+	if err != nil {
+		return false
+	}
+	here, err := t.f.Stat()
+	return err == nil && os.SameFile(here, there)
+}
+
+// Close ends listening, and with it every Wait.
+func (t *Trigger) Close() { t.f.Close() }
+
 // Wait returns when the trigger has been pulled since the last call. A scan of
 // todo that starts after Wait returns sees every message pulled for.
 func (t *Trigger) Wait() error {

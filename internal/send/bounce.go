@@ -115,56 +115,89 @@ func copyFile(w io.Writer, path string) error {
 	return err
 }
 
-// startBounce injects the bounce of a finished message, if it has one to send.
-// underway means that the message's end waits for it; ok is false if it has to be
-// tried again later.
-func (s *sender) startBounce(id queue.ID) (underway, ok bool) {
-	exists, err := s.dir.Exists(id.Bounce())
-	if err != nil {
-		s.log.trouble("unable to stat", id.Bounce(), "")
-		return false, false
+// bounces are those of finished messages, one after another as long as that goes
+// well. None of these messages ends before its bounce is queued.
+type bounces struct {
+	of       map[queue.ID]bool // messages whose bounce waits or is under way
+	waiting  []queue.ID
+	underway int
+	since    int64 // when there began to be any under way
+}
+
+func (b *bounces) add(id queue.ID) {
+	b.of[id] = true
+	b.waiting = append(b.waiting, id)
+}
+
+// todoHeldUntil returns when todo may be looked at.
+func (s *sender) todoHeldUntil() int64 {
+	if s.bounces.underway == 0 {
+		return s.now
 	}
-	if !exists {
-		return false, true
+	return s.bounces.since + bouncePatience
+}
+
+// nextBounce returns when a bounce that waits can be started.
+func (s *sender) nextBounce() int64 {
+	if len(s.bounces.waiting) == 0 || s.bounces.underway >= maxBounces {
+		return s.now + maxSleep
 	}
+	return s.todoHeldUntil()
+}
+
+// bounceStep starts the next bounce.
+func (s *sender) bounceStep() {
+	if s.nextBounce() > s.now {
+		return
+	}
+	id := s.bounces.waiting[0]
+	s.bounces.waiting = s.bounces.waiting[1:]
 	info, err := s.dir.ReadInfo(id)
 	if err != nil {
-		return false, false
+		s.retryBounce(id)
+		return
 	}
 	b, answer := s.settings.newBounce(info.Sender, received.Date(s.p.Now()))
 	if !answer {
 		s.log.tripleBounce(id)
-		return false, s.removeBounce(id)
+		s.afterBounce(id)
+		return
 	}
-	s.bouncing++
-	s.bounced = s.now
+	if s.bounces.underway == 0 {
+		s.bounces.since = s.now
+	}
+	s.bounces.underway++
 	go func() {
 		result := b.inject(s.p, s.dir, id)
 		s.events <- func() { s.bounceDone(result) }
 	}()
-	return true, true
 }
 
 // bounceDone goes on with a message whose bounce has been handed in.
 func (s *sender) bounceDone(r bounceResult) {
-	s.bouncing--
+	s.bounces.underway--
 	if r.problem != "" {
 		s.log.warning(r.problem)
-		s.finished.add(entry{s.now + retrySystem, r.id})
+		s.retryBounce(r.id)
 		return
 	}
 	s.log.bounced(r.id, r.qp)
-	if !s.removeBounce(r.id) {
-		s.finished.add(entry{s.now + retrySystem, r.id})
-		return
-	}
-	s.endMessage(r.id)
+	s.afterBounce(r.id)
 }
 
-func (s *sender) removeBounce(id queue.ID) bool {
+// retryBounce has the message looked at again later.
+func (s *sender) retryBounce(id queue.ID) {
+	delete(s.bounces.of, id)
+	s.finished.add(entry{s.now + retrySystem, id})
+}
+
+// afterBounce ends a message that has been answered for.
+func (s *sender) afterBounce(id queue.ID) {
 	if err := s.dir.Remove(id.Bounce()); err != nil {
 		s.log.trouble("unable to unlink", id.Bounce(), "")
-		return false
+		s.retryBounce(id)
+		return
 	}
-	return true
+	delete(s.bounces.of, id)
+	s.endMessage(id)
 }

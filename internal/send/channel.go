@@ -28,6 +28,7 @@ type attempt struct {
 	n         uint64 // its number in the log
 	job       *job
 	recipient queue.Recipient
+	reported  bool // its outcome is known and being dealt with
 }
 
 // job is one attempt to serve a channel of a message: a pass over its recipients
@@ -61,7 +62,7 @@ func (s *sender) connect(ch *channel, commands, reports *os.File) error {
 	ch.attempts = make([]*attempt, ch.limit)
 	ch.alive = true
 	// A delivery number is reused only after its report, so that no more requests
-	// than numbers can ever wait.
+	// than numbers can wait; unless reports come before the requests were read.
 	ch.requests = make(chan []byte, ch.limit)
 	go s.writeRequests(ch, commands)
 	go s.readReports(ch, r)
@@ -70,6 +71,9 @@ func (s *sender) connect(ch *channel, commands, reports *os.File) error {
 
 func (s *sender) writeRequests(ch *channel, commands *os.File) {
 	for request := range ch.requests {
+		if len(ch.requests) == cap(ch.requests)-1 { // there was no room for more
+			s.events <- func() {}
+		}
 		if _, err := commands.Write(request); err != nil {
 			s.events <- func() { s.lostSpawner(ch) }
 			return
@@ -99,7 +103,9 @@ func (s *sender) lostSpawner(ch *channel) {
 }
 
 // canStart reports whether a delivery can be handed out.
-func (ch *channel) canStart() bool { return ch.alive && ch.used < ch.limit }
+func (ch *channel) canStart() bool {
+	return ch.alive && ch.used < ch.limit && len(ch.requests) < cap(ch.requests)
+}
 
 // passStep opens a pass or hands out one recipient.
 func (s *sender) passStep(ch *channel) {
@@ -142,13 +148,14 @@ func (s *sender) openPass(ch *channel) bool {
 			ch.pass = &pass{p, &job{
 				id: id, c: ch, sender: info.Sender, holds: 1,
 				retry: nextRetry(birth, s.now, ch.c),
-				dying: s.now > birth+s.settings.lifetime,
+				dying: s.now-birth > s.settings.lifetime,
 			}}
 			return true
 		}
 		p.Close()
 	}
-	s.log.trouble("trouble opening", id.Recipients(ch.c), "; will try again later")
+	_, n := asQueueError(err)
+	s.log.trouble("trouble opening", n, "; will try again later")
 	ch.due.add(entry{s.now + retrySystem, id})
 	return false
 }
@@ -169,7 +176,7 @@ func (s *sender) start(ch *channel, r queue.Recipient) {
 	j := ch.pass.job
 	j.holds++
 	s.deliveries++
-	ch.attempts[number] = &attempt{s.deliveries, j, r}
+	ch.attempts[number] = &attempt{n: s.deliveries, job: j, recipient: r}
 	ch.used++
 	s.log.starting(s.deliveries, j.id, ch.c, r.Address)
 	s.logStatus()
@@ -183,11 +190,12 @@ func (s *sender) start(ch *channel, r queue.Recipient) {
 
 // report takes what a spawner says of a delivery.
 func (s *sender) report(ch *channel, r delivery.Report) {
-	if int(r.Number) >= len(ch.attempts) || ch.attempts[r.Number] == nil {
+	if int(r.Number) >= len(ch.attempts) || ch.attempts[r.Number] == nil || ch.attempts[r.Number].reported {
 		s.log.warning("internal error: delivery report out of range")
 		return
 	}
 	a := ch.attempts[r.Number]
+	a.reported = true
 	if r.Letter == delivery.Temporary && a.job.dying {
 		r.Letter = delivery.Permanent
 		r.Text += "I'm not going to try again; this message has been in the queue too long.\n"

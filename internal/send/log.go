@@ -25,8 +25,9 @@ func (j journal) status(used, limit [len(queue.Channels)]int, exiting bool) {
 
 func (j journal) exiting() { j.line("status: exiting") }
 
-func (j journal) newMessage(id queue.ID, t queue.Todo) {
-	j.line("new msg %v", id)
+func (j journal) newMessage(id queue.ID) { j.line("new msg %v", id) }
+
+func (j journal) infoMessage(id queue.ID, t queue.Todo) {
 	j.line("info msg %v: bytes %d from <%s> qp %d uid %d", id, t.Size, safe(t.Sender), t.PID, t.UID)
 }
 

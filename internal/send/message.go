@@ -9,23 +9,32 @@ import (
 
 // scan is a walk through directories of the queue, one entry a step.
 type scan struct {
-	due  int64 // when the next walk begins
-	dirs []queue.Name
-	at   *queue.Scan
+	due    int64 // when the next walk begins
+	paused int64 // until then the walk stands: a directory could not be opened
+	dirs   []queue.Name
+	at     *queue.Scan
 }
 
 func (c *scan) open() bool { return c.at != nil || len(c.dirs) > 0 }
 
+// next returns when the next step can be taken.
+func (c *scan) next(now int64) int64 {
+	if c.open() {
+		return max(now, c.paused)
+	}
+	return c.due
+}
+
 // next returns the next number of the walk; ok is false if this step found none.
 func (s *sender) next(c *scan) (id queue.ID, ok bool) {
 	if c.at == nil {
-		var err error
-		if c.at, err = s.dir.OpenScan(c.dirs[0]); err != nil {
+		at, err := s.dir.OpenScan(c.dirs[0])
+		if err != nil {
 			s.log.alert("unable to opendir " + string(c.dirs[0]) + ", sleeping...")
-			c.dirs, c.due = nil, s.now+retryDisk
+			c.paused = s.now + retryDisk
 			return 0, false
 		}
-		c.dirs = c.dirs[1:]
+		c.at, c.dirs = at, c.dirs[1:]
 	}
 	id, err := c.at.Next()
 	if err == nil {
@@ -42,16 +51,14 @@ func (s *sender) next(c *scan) (id queue.ID, ok bool) {
 // loadQueue schedules what is in the queue at start. Nothing can be known without
 // it, so an unreadable directory is waited for.
 func (s *sender) loadQueue() {
-	for _, dir := range queue.Splits("info") {
-		c := scan{dirs: []queue.Name{dir}}
-		for c.open() {
-			if id, ok := s.next(&c); ok {
-				s.look(id)
-			}
-			if !c.open() && c.due > 0 {
-				time.Sleep(retryDisk * time.Second)
-				c = scan{dirs: []queue.Name{dir}}
-			}
+	c := scan{dirs: queue.Splits("info")}
+	for c.open() {
+		if id, ok := s.next(&c); ok {
+			s.look(id)
+		}
+		if c.paused > 0 {
+			time.Sleep(retryDisk * time.Second)
+			c.paused = 0
 		}
 	}
 }
@@ -115,9 +122,13 @@ func (s *sender) todoStep() {
 		}
 		// The trigger counts as pulled again from here on: whatever is queued after
 		// the scan has begun gets another scan.
+		s.listen()
 		s.triggered = false
 		s.todo.due = s.now + rescanTodo
 		s.todo.dirs = []queue.Name{"todo"}
+	}
+	if s.todo.paused > s.now {
+		return
 	}
 	if id, ok := s.next(&s.todo); ok {
 		s.preprocess(id)
@@ -125,9 +136,11 @@ func (s *sender) todoStep() {
 }
 
 func (s *sender) preprocess(id queue.ID) {
-	used, err := s.dir.Preprocess(id,
-		func(t queue.Todo) { s.log.newMessage(id, t) },
-		s.settings.routes.route)
+	used, err := s.dir.Preprocess(id, queue.Preprocessor{
+		Begun: func() { s.log.newMessage(id) },
+		Info:  func(t queue.Todo) { s.log.infoMessage(id, t) },
+		Route: s.settings.routes.route,
+	})
 	if err != nil {
 		doing, n := asQueueError(err)
 		s.log.trouble(doing, n, "")
@@ -141,6 +154,9 @@ func (s *sender) preprocess(id queue.ID) {
 // finish ends a message whose recipients are all done, with a bounce if it needs
 // one.
 func (s *sender) finish(id queue.ID) {
+	if s.bounces.of[id] { // finished already; its bounce is on the way
+		return
+	}
 	for _, n := range []queue.Name{id.Recipients(queue.Local), id.Recipients(queue.Remote), id.Todo()} {
 		exists, err := s.dir.Exists(n)
 		if err != nil {
@@ -157,11 +173,19 @@ func (s *sender) finish(id queue.ID) {
 	} else if !exists {
 		return
 	}
-	underway, ok := s.startBounce(id)
-	switch {
-	case !ok:
+	// Without a sender nobody can say whether a bounce is due: the message stays.
+	if _, err := s.dir.ReadInfo(id); err != nil {
 		s.finished.add(entry{s.now + retrySystem, id})
-	case !underway:
+		return
+	}
+	exists, err := s.dir.Exists(id.Bounce())
+	switch {
+	case err != nil:
+		s.log.trouble("unable to stat", id.Bounce(), "")
+		s.finished.add(entry{s.now + retrySystem, id})
+	case exists:
+		s.bounces.add(id)
+	default:
 		s.endMessage(id)
 	}
 }
@@ -193,11 +217,14 @@ func (s *sender) debrisStep() {
 		}
 		s.debris.dirs = queue.Splits("mess")
 	}
+	if s.debris.paused > s.now {
+		return
+	}
 	id, ok := s.next(&s.debris)
 	if ok && s.isDebris(id) {
 		s.cleanUp("foop", id)
 	}
-	if !s.debris.open() && s.debris.due <= s.now {
+	if !s.debris.open() {
 		s.debris.due = s.now + rescanMess
 	}
 }

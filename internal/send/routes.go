@@ -35,6 +35,7 @@ func (r *routes) route(recipient string) (queue.Channel, string) {
 		local, domain = local[:percent], local[percent+1:]
 		recipient = local + "@" + domain
 	}
+	_, domain, _ = mailaddr.Split(recipient) // what stood behind the % may hold an @
 	if r.locals.Has(domain) {
 		return queue.Local, recipient
 	}

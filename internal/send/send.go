@@ -38,11 +38,18 @@ const (
 	rescanMess  = 76431 // debris is looked for
 	retryDisk   = 10    // where nothing goes on before it works
 	maxSleep    = 86400
-	// While a bounce is on its way into the queue todo waits this long, so that the
-	// log has "bounce msg" before the bounce's own "new msg". A queueing program
-	// that hangs holds up no more than that.
+	// While a bounce is on its way into the queue todo and the next bounce wait this
+	// long, so that the log has "bounce msg" before the bounce's own "new msg". A
+	// queueing program that hangs holds up no more than that.
 	bouncePatience = 3
 )
+
+// maxBounces is how many bounces are injected at once if that takes longer.
+const maxBounces = 10
+
+// eventsATurn bounds how long a spawner that never stops reporting can keep
+// everything else waiting.
+const eventsATurn = 256
 
 // sender is the state of qmail-send.
 type sender struct {
@@ -61,7 +68,7 @@ type sender struct {
 	unknown    schedule // could not be looked at
 	timers     []timer
 
-	trigger   *queue.Trigger
+	trigger   *queue.Trigger // nil where there is none: then todo is looked at by the clock
 	todo      scan
 	triggered bool
 	debris    scan
@@ -69,11 +76,9 @@ type sender struct {
 	clean struct {
 		requests *os.File
 		answers  *bufio.Reader
-		lost     bool
 	}
-	bouncing int   // bounces being injected
-	bounced  int64 // when the last of them was begun
-	exiting  bool
+	bounces bounces
+	exiting bool
 }
 
 // timer is something to be done at a time.
@@ -93,11 +98,11 @@ func Run(p *prog.Process) error {
 	reports := p.Stderr
 	p.Stderr = p.Stdin // whatever we, or qmail-queue, have to complain of goes to the log
 	s := &sender{p: p, log: journal{p.Stdin}, events: make(chan func()), control: control.In(conf.Home), dir: queue.In(conf.Home)}
+	s.bounces.of = map[queue.ID]bool{}
 	if len(p.Extra) < 4 || p.Extra[0] == nil || p.Extra[1] == nil || p.Extra[2] == nil || p.Extra[3] == nil {
 		return s.cannotStart("descriptors 3 to 6 are not open; qmail-start has to start qmail-send")
 	}
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGALRM, syscall.SIGHUP)
+	s.watchSignals()
 	lock, err := s.prepare(reports)
 	if err != nil {
 		return err
@@ -106,7 +111,7 @@ func Run(p *prog.Process) error {
 	s.now = p.Now().Unix()
 	s.loadQueue()
 	s.logStatus()
-	s.loop(signals)
+	s.loop()
 	s.storeSchedules()
 	s.log.exiting()
 	return nil
@@ -145,24 +150,56 @@ func (s *sender) prepare(localReports *os.File) (lock *os.File, err error) {
 		}
 	}
 	s.clean.requests, s.clean.answers = s.p.Extra[2], bufio.NewReader(s.p.Extra[3])
-	if s.trigger, err = s.dir.OpenTrigger(); err != nil {
-		lock.Close()
-		return nil, s.cannotStart("unable to open trigger")
-	}
-	go s.watchTrigger()
 	return lock, nil
 }
 
-func (s *sender) watchTrigger() {
-	for s.trigger.Wait() == nil {
+// watchSignals makes events of signals. Each kind has a channel of its own, so that
+// many of one never cost another; several of one kind count as one.
+func (s *sender) watchSignals() {
+	for sig, do := range map[os.Signal]func(){
+		syscall.SIGTERM: func() { s.exiting = true },
+		syscall.SIGALRM: s.tryEverything,
+		syscall.SIGHUP:  s.reread,
+	} {
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, sig)
+		go func() {
+			for range signals {
+				s.events <- do
+			}
+		}()
+	}
+}
+
+// listen makes sure that the trigger which programs pull is the one listened to.
+func (s *sender) listen() {
+	if s.trigger != nil {
+		if s.dir.Listening(s.trigger) {
+			return
+		}
+		s.trigger.Close()
+	}
+	var err error
+	if s.trigger, err = s.dir.OpenTrigger(); err != nil {
+		s.trigger = nil
+		return
+	}
+	go s.watchTrigger(s.trigger)
+}
+
+func (s *sender) watchTrigger(t *queue.Trigger) {
+	for t.Wait() == nil {
 		s.events <- func() { s.triggered = true }
 	}
 }
 
 // loop takes turns until all there is to wait for has come.
-func (s *sender) loop(signals <-chan os.Signal) {
+func (s *sender) loop() {
 	for !s.exiting || s.busy() {
-		s.wait(signals)
+		// Once only bounces are waited for no more are begun: they keep till the
+		// next start.
+		ending := s.exiting && !s.delivering()
+		s.wait()
 		s.runTimers()
 		s.todoStep()
 		for _, ch := range s.channels {
@@ -171,45 +208,49 @@ func (s *sender) loop(signals <-chan os.Signal) {
 		if id, ok := s.unknown.takeDue(s.now); ok {
 			s.look(id)
 		}
-		if id, ok := s.finished.takeDue(s.now); ok {
-			s.finish(id)
+		if !ending {
+			if id, ok := s.finished.takeDue(s.now); ok {
+				s.finish(id)
+			}
+			s.bounceStep()
 		}
 		s.debrisStep()
 	}
 }
 
 // busy reports whether deliveries or bounces are under way whose outcome counts.
-func (s *sender) busy() bool {
+func (s *sender) busy() bool { return s.delivering() || s.bounces.underway > 0 }
+
+// delivering reports whether deliveries are under way. Those of a spawner that has
+// gone will never be heard of.
+func (s *sender) delivering() bool {
 	for _, ch := range s.channels {
 		if ch.alive && ch.used > 0 {
 			return true
 		}
 	}
-	return s.bouncing > 0
+	return false
 }
 
 // wait runs the events that are there. If nothing else is to be done it waits for
 // one, or for the time when something will be.
-func (s *sender) wait(signals <-chan os.Signal) {
+func (s *sender) wait() {
 	s.now = s.p.Now().Unix()
 	if d := s.wakeUp() - s.now; d > 0 {
 		t := time.NewTimer(time.Duration(min(d, maxSleep)) * time.Second)
 		select {
 		case e := <-s.events:
+			s.now = s.p.Now().Unix() // it has been a while
 			e()
-		case sig := <-signals:
-			s.signal(sig)
 		case <-t.C:
+			s.now = s.p.Now().Unix()
 		}
 		t.Stop()
-		s.now = s.p.Now().Unix()
 	}
-	for {
+	for range eventsATurn {
 		select {
 		case e := <-s.events:
 			e()
-		case sig := <-signals:
-			s.signal(sig)
 		default:
 			return
 		}
@@ -218,21 +259,18 @@ func (s *sender) wait(signals <-chan os.Signal) {
 
 // wakeUp returns when the next step of any kind is due.
 func (s *sender) wakeUp() int64 {
-	at := s.debris.due
-	if s.debris.open() {
-		at = s.now
-	}
+	at := s.debris.next(s.now)
 	for _, t := range s.timers {
 		at = min(at, t.at)
 	}
 	if s.exiting {
 		return at
 	}
-	todo := s.todo.due
-	if s.todo.open() || s.triggered {
+	todo := s.todo.next(s.now)
+	if s.triggered && !s.todo.open() {
 		todo = s.now
 	}
-	at = min(at, max(todo, s.todoHeldUntil()))
+	at = min(at, max(todo, s.todoHeldUntil()), s.nextBounce())
 	for _, ch := range s.channels {
 		if ch.pass != nil && ch.canStart() {
 			at = s.now
@@ -249,14 +287,6 @@ func (s *sender) wakeUp() int64 {
 	return at
 }
 
-// todoHeldUntil returns when todo may be looked at.
-func (s *sender) todoHeldUntil() int64 {
-	if s.bouncing == 0 {
-		return s.now
-	}
-	return s.bounced + bouncePatience
-}
-
 func (s *sender) runTimers() {
 	due := s.timers
 	s.timers = nil
@@ -269,16 +299,10 @@ func (s *sender) runTimers() {
 	}
 }
 
-func (s *sender) signal(sig os.Signal) {
-	switch sig {
-	case syscall.SIGTERM:
-		s.exiting = true
-	case syscall.SIGALRM:
-		for _, ch := range s.channels {
-			ch.due.dueNow(s.now)
-		}
-	case syscall.SIGHUP:
-		s.reread()
+// tryEverything makes every attempt due that waits for its time.
+func (s *sender) tryEverything() {
+	for _, ch := range s.channels {
+		ch.due.dueNow(s.now)
 	}
 }
 
@@ -311,16 +335,12 @@ func (s *sender) logStatus() {
 
 // cleanUp has qmail-clean remove files, and waits for it.
 func (s *sender) cleanUp(what string, id queue.ID) bool {
-	if s.clean.lost {
-		return false
-	}
 	_, err := io.WriteString(s.clean.requests, what+"/"+id.String()+"\x00")
 	var answer byte
 	if err == nil {
 		answer, err = s.clean.answers.ReadByte()
 	}
 	if err != nil {
-		s.clean.lost = true
 		s.log.alert("oh no! lost qmail-clean connection! dying...")
 		s.exiting = true
 		return false

@@ -55,6 +55,7 @@ func TestRoute(t *testing.T) {
 		{"a%b%pct.example@PCT.example", "remote a@b"}, // once more, since the result is in percenthack too
 		{"a%far.example@pct.example", "remote a@far.example"},
 		{"a@pct.example", "remote a@pct.example"},
+		{"a%b@local.example@pct.example", "local a@b@local.example"},
 		{"joe@v.example", "local alice-joe@v.example"},
 		{"JOE@V.example", "local alice-JOE@V.example"},
 		{"sue@v.example", "local virt-sue@v.example"},
