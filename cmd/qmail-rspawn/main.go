@@ -28,10 +28,6 @@ import (
 	"quail/internal/tcpto"
 )
 
-// maxOutput is how much of qmail-remote's output is read, in bytes: ten times what
-// its own bounds let it say of one recipient.
-const maxOutput = 1 << 17
-
 func main() { prog.Main("qmail-rspawn", run, sandbox.NoNewPrivileges()) }
 
 func run(p *prog.Process) error {
@@ -58,5 +54,5 @@ func run(p *prog.Process) error {
 		}
 		return nil, prog.StatusPermanent
 	}
-	return spawn.Run(p, spawn.Spawner{Start: start, Report: delivery.RemoteReport, MaxOutput: maxOutput})
+	return spawn.Run(p, spawn.Spawner{Start: start, Report: delivery.RemoteReport, Keep: delivery.ReadRemote})
 }

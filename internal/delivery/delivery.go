@@ -88,7 +88,8 @@ func ReadRequest(r *bufio.Reader) (req Request, oversized bool, err error) {
 	return req, oversized, nil
 }
 
-// readField reads up to a NUL and keeps at most limit bytes.
+// readField reads up to a NUL and keeps at most limit bytes, also of a field that
+// ends too early.
 func readField(r *bufio.Reader, limit int) (field string, cut bool, err error) {
 	var kept []byte
 	for {
@@ -106,9 +107,9 @@ func readField(r *bufio.Reader, limit int) (field string, cut bool, err error) {
 			return string(kept), cut, nil
 		case bufio.ErrBufferFull:
 		case io.EOF:
-			return "", false, io.ErrUnexpectedEOF
+			return string(kept), cut, io.ErrUnexpectedEOF
 		default:
-			return "", false, err
+			return string(kept), cut, err
 		}
 	}
 }

@@ -114,6 +114,9 @@ func TestRemoteReport(t *testing.T) {
 		{0, "Dbad\n\x00", "Dbad\n"},
 		{0, "r\x00", "D"},
 		{0, "Kno end", "D"},
+		{0, "rx\x00Kno end", "Dxno end"},
+		{0, "\x00Kfoo\x00", "KKfoo"}, // the first record begins at the second byte, always
+		{0, "ra\x00hb\x00sc\x00Kd\x00Ze\x00", "Ka"},
 		{0, "", "Zqmail-remote produced no output.\n"},
 		{111, "Kx\x00", "ZUnable to run qmail-remote.\n"},
 		{100, "Kx\x00", "DUnable to run qmail-remote.\n"},
@@ -123,6 +126,39 @@ func TestRemoteReport(t *testing.T) {
 			t.Errorf("RemoteReport(%d, %q) = %q, want %q", c.code, c.output, got, c.want)
 		}
 	}
+}
+
+// However much a remote host says, the verdict after it counts.
+func TestReadRemote(t *testing.T) {
+	long := strings.Repeat("x", 3*MaxReport)
+	kept := long[:MaxReport-1]
+	for _, c := range []struct{ output, want string }{
+		{"r" + long + "\x00K" + long + "\x00", "r" + kept + "\x00K" + kept + "\x00"},
+		{"r\x00r\x00r\x00r" + long + "\x00Z" + long + "\x00K\x00", "r\x00r\x00r\x00Z\x00"},
+		{"\x00\x00\x00\x00", "\x00\x00\x00"},
+		{"h" + long, "h" + kept},
+		{"", ""},
+	} {
+		if got := string(ReadRemote(strings.NewReader(c.output))); got != c.want {
+			t.Errorf("ReadRemote(%.20q…) = %d bytes %.40q, want %d bytes %.40q", c.output, len(got), got, len(c.want), c.want)
+		}
+	}
+}
+
+// Reading less than all there is changes no report.
+func FuzzReadRemote(f *testing.F) {
+	f.Add("ra\x00hb\x00sc\x00Kd\x00Ze\x00")
+	f.Add("slater\x00Kok")
+	f.Add("r\x00r\x00D")
+	f.Fuzz(func(t *testing.T, output string) {
+		if len(output) > MaxReport {
+			return
+		}
+		got := RemoteReport(Outcome{Output: ReadRemote(strings.NewReader(output))})
+		if want := RemoteReport(Outcome{Output: []byte(output)}); got != want {
+			t.Errorf("%q: report %q, want %q", output, got, want)
+		}
+	})
 }
 
 func TestParseClean(t *testing.T) {

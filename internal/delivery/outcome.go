@@ -1,7 +1,9 @@
 package delivery
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"strings"
 )
 
@@ -83,12 +85,14 @@ func RemoteReport(o Outcome) string {
 	case len(o.Output) == 0:
 		return "Zqmail-remote produced no output.\n"
 	}
-	records := splitRecords(o.Output)
 	result := -1
-	for _, rec := range records {
-		if v, ok := verdict(rec); ok {
-			result = v
-			break
+	for rest, more := o.Output, true; more; {
+		var rec []byte
+		if rec, rest, more = bytes.Cut(rest, nul); more {
+			if v, ok := verdict(rec); ok {
+				result = v
+				break
+			}
 		}
 	}
 	final := result
@@ -99,35 +103,54 @@ func RemoteReport(o Outcome) string {
 		final = -1
 	}
 	report := string("DZK"[final+1])
-	if len(records) == 0 {
+	// The first record, whatever it is, and the second if that is the message's
+	// verdict and does not sound better than the report.
+	text, rest, ok := bytes.Cut(o.Output[1:], nul)
+	if !ok {
 		return report
 	}
-	report += tail(records[0])
-	if len(records) > 1 && result <= final {
-		if _, ok := verdict(records[1]); ok {
-			report += tail(records[1])
-		}
+	report += string(text)
+	second, _, _ := bytes.Cut(rest, nul)
+	if _, ok := verdict(second); ok && result <= final {
+		report += string(second[1:])
 	}
 	return report
 }
 
-// splitRecords returns the strings that end in a NUL.
-func splitRecords(output []byte) []string {
-	var out []string
-	for {
-		rec, rest, ok := bytes.Cut(output, []byte{0})
-		if !ok {
-			return out
+// nul ends a record.
+var nul = []byte{0}
+
+// ReadRemote reads what a remote delivery's program says, to its end, and keeps
+// what RemoteReport looks at: the beginnings of the first three records, and the first
+// verdict.
+func ReadRemote(output io.Reader) (kept []byte) {
+	r := bufio.NewReader(output)
+	decided := false
+	for n := 0; ; n++ {
+		rec, _, err := readField(r, MaxReport)
+		_, ok := verdict([]byte(rec))
+		switch {
+		case n < 3:
+			kept = append(kept, rec...)
+		case ok && !decided && err == nil:
+			kept = append(kept, rec[0])
+		default:
+			rec = ""
 		}
-		out = append(out, string(rec))
-		output = rest
+		if err != nil {
+			return kept
+		}
+		if n < 3 || rec != "" {
+			kept = append(kept, 0)
+		}
+		decided = decided || ok
 	}
 }
 
 // verdict is what a record says of the message: 1 success, 0 temporary, -1
 // permanent. ok is false for a recipient's record.
-func verdict(rec string) (v int, ok bool) {
-	if rec == "" {
+func verdict(rec []byte) (v int, ok bool) {
+	if len(rec) == 0 {
 		return 0, false
 	}
 	switch rec[0] {
@@ -139,11 +162,4 @@ func verdict(rec string) (v int, ok bool) {
 		return -1, true
 	}
 	return 0, false
-}
-
-func tail(rec string) string {
-	if rec == "" {
-		return ""
-	}
-	return rec[1:]
 }

@@ -33,6 +33,11 @@ const maxRecord = 65536
 // maxOutput is one byte more than a report keeps, so that it can tell.
 const maxOutput = 3001
 
+func keep(output io.Reader) []byte {
+	kept, _ := io.ReadAll(io.LimitReader(output, maxOutput)) // reading a pipe does not fail
+	return kept
+}
+
 // Run is qmail-lspawn; its argument is the default delivery.
 func Run(p *prog.Process) error {
 	if len(p.Args) < 1 {
@@ -43,7 +48,7 @@ func Run(p *prog.Process) error {
 		return err
 	}
 	l := &lspawn{p: p, getpw: getpw}
-	return spawn.Run(p, spawn.Spawner{Start: l.start, Report: delivery.LocalReport, MaxOutput: maxOutput})
+	return spawn.Run(p, spawn.Spawner{Start: l.start, Report: delivery.LocalReport, Keep: keep})
 }
 
 type lspawn struct {
@@ -96,6 +101,9 @@ func (l *lspawn) start(a spawn.Attempt) (*proc.Child, int) {
 // is none.
 func (l *lspawn) find(local string) (users.Assignment, int) {
 	a, found, err := assigned(filepath.Join(conf.Home, "users/cdb"), local)
+	if errors.Is(err, users.ErrRecord) {
+		return a, delivery.StatusBug
+	}
 	if err != nil {
 		return a, delivery.StatusCdb
 	}

@@ -39,8 +39,9 @@ type Spawner struct {
 	Start func(Attempt) (child *proc.Child, status int)
 	// Report turns the program's end into the text of a report.
 	Report func(delivery.Outcome) string
-	// MaxOutput is how many bytes of the program's output are kept.
-	MaxOutput int
+	// Keep reads as much of the program's output as the report needs. The rest is
+	// read and dropped.
+	Keep func(io.Reader) []byte
 }
 
 // Run serves requests until p's input ends, then waits for the deliveries under
@@ -142,7 +143,8 @@ func (r *running) try(req delivery.Request) (report string) {
 	defer output.Close()
 	child, status := r.Start(Attempt{req, message, write})
 	write.Close()
-	text := r.collect(output)
+	text := r.Keep(output)
+	io.Copy(io.Discard, output)
 	if child == nil {
 		return r.Report(delivery.Outcome{Code: status, Output: text})
 	}
@@ -173,15 +175,6 @@ func (r *running) open(name string) (f *os.File, refusal string) {
 		return nil, refusal
 	}
 	return f, ""
-}
-
-// collect reads the output to its end and keeps the first MaxOutput bytes.
-func (r *running) collect(output io.Reader) []byte {
-	kept, err := io.ReadAll(io.LimitReader(output, int64(r.MaxOutput)))
-	if err == nil {
-		io.Copy(io.Discard, output)
-	}
-	return kept
 }
 
 func (r *running) report(number byte, text string) {
