@@ -32,6 +32,8 @@ func Run(p *prog.Process) (err error) {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGVTALRM,
 		syscall.SIGPROF, syscall.SIGXCPU, syscall.SIGXFSZ)
 	time.AfterFunc(queue.Death, func() { os.Exit(envelope.StatusTimeout) })
+	exitOn(envelope.StatusTimeout, syscall.SIGALRM)
+	exitOn(envelope.StatusBug, syscall.SIGILL, syscall.SIGABRT, syscall.SIGFPE, syscall.SIGBUS, syscall.SIGSEGV, syscall.SIGSYS)
 	// 2. The environment is nobody's: nothing below may be steered by it.
 	os.Clearenv()
 	// 3. Home and queue must be there before anything is tried in them.
@@ -58,6 +60,16 @@ func Run(p *prog.Process) (err error) {
 		return prog.Exit(status.Status)
 	}
 	return err
+}
+
+// exitOn ends the program with status on any of signals, as the deadline does.
+func exitOn(status int, signals ...os.Signal) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, signals...)
+	go func() {
+		<-c
+		os.Exit(status)
+	}()
 }
 
 // invoker says in the trace line's words who the caller is.

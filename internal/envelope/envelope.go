@@ -112,9 +112,11 @@ func ReadRecord(r *bufio.Reader) (Record, error) {
 // String returns the bytes of the record.
 func (r Record) String() string { return string(r.Type) + r.Text + "\x00" }
 
-// Number returns the value of a u or p record; it is 0 if that is not a number.
+// Number returns the value of a u or p record: the digits that its text begins
+// with, 0 without any, the largest number if there are too many.
 func (r Record) Number() int {
-	n, _ := strconv.Atoi(r.Text)
+	digits := len(r.Text) - len(strings.TrimLeft(r.Text, "0123456789"))
+	n, _ := strconv.Atoi(r.Text[:digits]) // out of range gives the largest
 	return n
 }
 

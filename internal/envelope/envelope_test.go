@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"testing"
 )
@@ -43,6 +44,14 @@ func TestTransferCutAnywhere(t *testing.T) {
 	for n := range len(good) {
 		if out, err := transfer(good[:n]); err != io.ErrUnexpectedEOF || !strings.HasPrefix(good, out) {
 			t.Errorf("cut after %d bytes: %q, %v", n, out, err)
+		}
+	}
+}
+
+func TestNumber(t *testing.T) {
+	for text, want := range map[string]int{"77": 77, "7x": 7, "": 0, "-1": 0, "x7": 0, strings.Repeat("9", 30): math.MaxInt} {
+		if got := (Record{'p', text}).Number(); got != want {
+			t.Errorf("Number of %q is %d, want %d", text, got, want)
 		}
 	}
 }

@@ -117,6 +117,8 @@ func copyFile(w io.Writer, path string) error {
 
 // bounces are those of finished messages, one after another as long as that goes
 // well. None of these messages ends before its bounce is queued.
+//
+// Differs from qmail: deliveries go on meanwhile, and after bouncePatience all else.
 type bounces struct {
 	of       map[queue.ID]bool // messages whose bounce waits or is under way
 	waiting  []queue.ID

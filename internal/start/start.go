@@ -7,7 +7,9 @@
 // and group files.
 //
 // Differs from qmail: descriptor 2 of qmail-lspawn, qmail-rspawn and qmail-clean is
-// the log instead of being closed, so that a program that dies says why.
+// the log instead of being closed, so that a program that dies says why. Where a
+// program or the logger cannot be run nothing is started, and descriptor 2 is told;
+// qmail would go on without the logger, or until it missed the program.
 package start
 
 import (
