@@ -141,10 +141,10 @@ func reserve() error {
 
 // becomeSend places the descriptors as 0 to 6 and executes qmail-send.
 func becomeSend(p *prog.Process, fds []*os.File, id privs.Identity) error {
-	// 1. Copies far above: placing one must not overwrite another.
+	// 1. Copies above: placing one must not overwrite another.
 	var high [sendDescriptors]int
 	for i, f := range fds {
-		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 64)
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, sendDescriptors)
 		if err != nil {
 			return fmt.Errorf("place descriptors: %w", err)
 		}
