@@ -70,6 +70,25 @@ const (
 	refused = "intd mess"
 )
 
+// keeps waits until nothing but these files is in the queue. The end of a message is
+// in the log before its files go.
+func (s *suite) keeps(want ...string) {
+	s.t.Helper()
+	slices.Sort(want)
+	var got []string
+	for end := time.Now().Add(deadline); time.Now().Before(end); time.Sleep(5 * time.Millisecond) { // between two looks
+		got = s.queued()
+		slices.Sort(got)
+		if slices.Equal(got, want) {
+			return
+		}
+		if len(got) < len(want) {
+			break // it will not come back
+		}
+	}
+	s.t.Errorf("in the queue is %v, want %v", got, want)
+}
+
 // body returns the message without what was put on top of it on the way: all up to
 // and with the line that ends in a marker.
 func body(t testing.TB, message, marker string) string {
