@@ -246,7 +246,7 @@ func TestDiskFullSending(t *testing.T) {
 	// A delivery that fails when the test says so.
 	s.joe(".qmail-dead", "|read line <told; echo is dead; exit 100\n", 0o644)
 	told := s.path("u/joe/told")
-	if err := errorsOf(syscall.Mkfifo(told, 0o666), os.Chmod(told, 0o666)); err != nil {
+	if err := errorsOf(unix.Mkfifo(told, 0o666), os.Chmod(told, 0o666)); err != nil {
 		t.Fatal(err)
 	}
 	tell := func() {
