@@ -145,7 +145,8 @@ func (d Dir) Remove(n Name) error {
 	return nil
 }
 
-// syncDir makes the entries of a file's directory durable.
+// syncDir makes the entries of a file's directory durable, on file systems that
+// know how to.
 func (d Dir) syncDir(n Name) error {
 	dir := Name(filepath.Dir(string(n)))
 	f, err := os.Open(d.Path(dir))
@@ -153,7 +154,7 @@ func (d Dir) syncDir(n Name) error {
 		return &Error{"unable to open", dir, err}
 	}
 	defer f.Close()
-	if err := f.Sync(); err != nil {
+	if err := f.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
 		return &Error{"trouble fsyncing", dir, err}
 	}
 	return nil

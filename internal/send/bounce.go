@@ -133,7 +133,7 @@ func (b *bounces) add(id queue.ID) {
 
 // todoHeldUntil returns when todo may be looked at.
 func (s *sender) todoHeldUntil() int64 {
-	if s.bounces.underway == 0 {
+	if s.bounces.underway == 0 || s.bounces.since > s.now { // or the clock was set back
 		return s.now
 	}
 	return s.bounces.since + bouncePatience

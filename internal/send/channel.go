@@ -237,12 +237,12 @@ func (s *sender) appendBounce(ch *channel, a *attempt, r delivery.Report) bool {
 	text := paragraph(s.settings.routes.withoutPrefix(a.recipient.Address), r.Text)
 	if err := s.dir.AppendBounce(a.job.id, text); err != nil {
 		s.log.alert("unable to append to bounce message; HELP! sleeping...")
-		s.after(retryDisk, func() {
+		s.pauses = append(s.pauses, timer{s.now + retryDisk, func() {
 			if s.appendBounce(ch, a, r) {
 				s.markDone(a)
 				s.free(ch, r.Number)
 			}
-		})
+		}})
 		return false
 	}
 	return true

@@ -17,12 +17,15 @@ type scan struct {
 
 func (c *scan) open() bool { return c.at != nil || len(c.dirs) > 0 }
 
-// next returns when the next step can be taken.
-func (c *scan) next(now int64) int64 {
-	if c.open() {
-		return max(now, c.paused)
+// nextStep returns when the next step of a walk can be taken.
+func (s *sender) nextStep(c *scan) int64 {
+	switch {
+	case !c.open():
+		return c.due
+	case s.pauseOver(c.paused):
+		return s.now
 	}
-	return c.due
+	return c.paused
 }
 
 // next returns the next number of the walk; ok is false if this step found none.
@@ -127,7 +130,7 @@ func (s *sender) todoStep() {
 		s.todo.due = s.now + rescanTodo
 		s.todo.dirs = []queue.Name{"todo"}
 	}
-	if s.todo.paused > s.now {
+	if !s.pauseOver(s.todo.paused) {
 		return
 	}
 	if id, ok := s.next(&s.todo); ok {
@@ -217,7 +220,7 @@ func (s *sender) debrisStep() {
 		}
 		s.debris.dirs = queue.Splits("mess")
 	}
-	if s.debris.paused > s.now {
+	if !s.pauseOver(s.debris.paused) {
 		return
 	}
 	id, ok := s.next(&s.debris)

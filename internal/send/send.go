@@ -66,7 +66,7 @@ type sender struct {
 	deliveries uint64 // started so far
 	finished   schedule
 	unknown    schedule // could not be looked at
-	timers     []timer
+	pauses     []timer
 
 	trigger   *queue.Trigger // nil where there is none: then todo is looked at by the clock
 	todo      scan
@@ -81,16 +81,15 @@ type sender struct {
 	exiting bool
 }
 
-// timer is something to be done at a time.
+// timer is something to be done after a pause.
 type timer struct {
 	at int64
 	do func()
 }
 
-// after has do run in a number of seconds.
-func (s *sender) after(seconds int64, do func()) {
-	s.timers = append(s.timers, timer{s.now + seconds, do})
-}
+// pauseOver reports whether a pause of retryDisk that ends at a time is over. It is
+// also if the clock has been set back, which could make it last for years.
+func (s *sender) pauseOver(end int64) bool { return end <= s.now || end > s.now+retryDisk }
 
 // Run is qmail-send with the descriptors that qmail-start gives it: 0 the log, 1
 // and 2 to and from qmail-lspawn, 3 and 4 qmail-rspawn, 5 and 6 qmail-clean.
@@ -200,7 +199,7 @@ func (s *sender) loop() {
 		// next start.
 		ending := s.exiting && !s.delivering()
 		s.wait()
-		s.runTimers()
+		s.endPauses()
 		s.todoStep()
 		for _, ch := range s.channels {
 			s.passStep(ch)
@@ -259,14 +258,14 @@ func (s *sender) wait() {
 
 // wakeUp returns when the next step of any kind is due.
 func (s *sender) wakeUp() int64 {
-	at := s.debris.next(s.now)
-	for _, t := range s.timers {
+	at := s.nextStep(&s.debris)
+	for _, t := range s.pauses {
 		at = min(at, t.at)
 	}
 	if s.exiting {
 		return at
 	}
-	todo := s.todo.next(s.now)
+	todo := s.nextStep(&s.todo)
 	if s.triggered && !s.todo.open() {
 		todo = s.now
 	}
@@ -287,14 +286,14 @@ func (s *sender) wakeUp() int64 {
 	return at
 }
 
-func (s *sender) runTimers() {
-	due := s.timers
-	s.timers = nil
-	for _, t := range due {
-		if t.at <= s.now {
+func (s *sender) endPauses() {
+	pauses := s.pauses
+	s.pauses = nil
+	for _, t := range pauses {
+		if s.pauseOver(t.at) {
 			t.do()
 		} else {
-			s.timers = append(s.timers, t)
+			s.pauses = append(s.pauses, t)
 		}
 	}
 }
