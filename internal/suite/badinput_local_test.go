@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -245,91 +246,110 @@ func TestBadInputUsers(t *testing.T) {
 	s.keeps()
 }
 
-// What users do to their own homes and .qmail files delays their mail until it is
-// put right.
+// trouble is something wrong with joe's home, made by spoil(true) and put right by
+// spoil(false).
+type trouble struct {
+	name  string
+	spoil func(bool) error
+	want  string // the text of the deferral
+}
+
+// withMode gives a file a bad mode.
+func (s *suite) withMode(path string, bad, good os.FileMode) func(bool) error {
+	return func(spoil bool) error {
+		if spoil {
+			return os.Chmod(path, bad)
+		}
+		return os.Chmod(path, good)
+	}
+}
+
+// without moves a file away.
+func (s *suite) without(path string) func(bool) error {
+	kept := s.path("u/away")
+	return func(spoil bool) error {
+		if spoil {
+			return os.Rename(path, kept)
+		}
+		return os.Rename(kept, path)
+	}
+}
+
+// asFile has a plain file in the place of a directory.
+func (s *suite) asFile(path string) func(bool) error {
+	move := s.without(path)
+	return func(spoil bool) error {
+		if spoil {
+			return errors.Join(move(true), os.WriteFile(path, nil, 0o644))
+		}
+		return errors.Join(os.Remove(path), move(false))
+	}
+}
+
+// withDotQmail gives joe another .qmail.
+func (s *suite) withDotQmail(text string) func(bool) error {
+	return func(spoil bool) error {
+		if !spoil {
+			text = "./Maildir/\n"
+		}
+		s.joe(".qmail", text, 0o644)
+		return nil
+	}
+}
+
+// strangers gives a directory to somebody else, where that can be done, and closes
+// it.
+func (s *suite) strangers(path string) func(bool) error {
+	if !root {
+		return s.withMode(path, 0, 0o700)
+	}
+	return func(spoil bool) error {
+		if spoil {
+			return errors.Join(os.Chown(path, 0, 0), os.Chmod(path, 0o700))
+		}
+		return errors.Join(os.Chown(path, joeUID, joeGID), os.Chmod(path, 0o755))
+	}
+}
+
+// troubles are what users do to their own homes and .qmail files.
+func (s *suite) troubles() []trouble {
+	joe, dotqmail, maildir := s.path("u/joe"), s.path("u/joe/.qmail"), s.path("u/joe/Maildir")
+	return []trouble{
+		{"a .qmail that others may write", s.withMode(dotqmail, 0o666, 0o644), "Uh-oh: .qmail file is writable. (#4.7.0)\n"},
+		{"a .qmail that joe may not read", s.withMode(dotqmail, 0, 0o644), "Unable to open .qmail: access denied. (#4.3.0)\n"},
+		{"a .qmail with a blank line first", s.withDotQmail("\n./Maildir/\n"), "Uh-oh: first line of .qmail file is blank. (#4.2.1)\n"},
+		{"a .qmail with the x bit", s.withMode(dotqmail, 0o744, 0o644), "Uh-oh: .qmail has file delivery but has x bit set. (#4.7.0)\n"},
+		{"a list with a program", s.withDotQmail("+list\n|true\n"), "Uh-oh: .qmail has prog delivery but has x bit set. (#4.7.0)\n"},
+		{"no home", s.without(joe), "Unable to switch to " + joe + ": file does not exist. (#4.3.0)\n"},
+		{"a file as home", s.asFile(joe), "Unable to switch to " + joe + ": not a directory. (#4.3.0)\n"},
+		{"a sticky home", s.withMode(joe, 0o755|os.ModeSticky, 0o755), "Home directory is sticky: user is editing his .qmail file. (#4.2.1)\n"},
+		{"a home that others may write", s.withMode(joe, 0o777, 0o755), "Uh-oh: home directory is writable. (#4.7.0)\n"},
+		{"somebody else's home", s.strangers(joe), "Unable to switch to " + joe + ": access denied. (#4.3.0)\n"},
+		{"no Maildir", s.without(maildir), "Unable to chdir to maildir. (#4.2.1)\n"},
+		{"a file as Maildir", s.asFile(maildir), "Unable to chdir to maildir. (#4.2.1)\n"},
+		{"a Maildir without tmp", s.without(maildir + "/tmp"), "Temporary error on maildir delivery. (#4.3.0)\n"},
+		{"a Maildir without new", s.without(maildir + "/new"), "Temporary error on maildir delivery. (#4.3.0)\n"},
+		{"somebody else's tmp", s.strangers(maildir + "/tmp"), "Temporary error on maildir delivery. (#4.3.0)\n"},
+		{"a directory as mbox", s.withDotQmail("./directory\n"), "Unable to open ./directory: is a directory. (#4.2.1)\n"},
+		{"a fifo as mbox", s.withDotQmail("./fifo\n"), "Unable to open ./fifo: device not configured. (#4.2.1)\n"},
+		{"no directory of the mbox", s.withDotQmail("./nowhere/box\n"), "Unable to open ./nowhere/box: file does not exist. (#4.2.1)\n"},
+		{"a program that fails", s.withDotQmail("|echo no luck; exit 1\n./Maildir/\n"), "no luck\n"},
+		{"a program that is not there", s.withDotQmail("|./nosuch 2>/dev/null\n"), ""},
+		{"a program that is killed", s.withDotQmail("|kill -9 $$\n"), "Aack, child crashed. (#4.3.0)\n"},
+	}
+}
+
+// All of them delay mail until they are put right.
 func TestBadInputHomes(t *testing.T) {
 	s := install(t)
-	joe, dotqmail, maildir := s.path("u/joe"), s.path("u/joe/.qmail"), s.path("u/joe/Maildir")
-	mode := func(path string, bad, good os.FileMode) func(bool) error {
-		return func(spoil bool) error {
-			if spoil {
-				return os.Chmod(path, bad)
-			}
-			return os.Chmod(path, good)
-		}
-	}
-	away := func(path string) func(bool) error {
-		return func(spoil bool) error {
-			if spoil {
-				return os.Rename(path, s.path("u/away"))
-			}
-			return os.Rename(s.path("u/away"), path)
-		}
-	}
-	replaced := func(path string) func(bool) error {
-		move := away(path)
-		return func(spoil bool) error {
-			if spoil {
-				return errorsOf(move(true), os.WriteFile(path, nil, 0o644))
-			}
-			return errorsOf(os.Remove(path), move(false))
-		}
-	}
-	says := func(text string) func(bool) error {
-		return func(spoil bool) error {
-			if spoil {
-				s.joe(".qmail", text, 0o644)
-			} else {
-				s.joe(".qmail", "./Maildir/\n", 0o644)
-			}
-			return nil
-		}
-	}
-	strangers := func(path string) func(bool) error {
-		return func(spoil bool) error {
-			if !root {
-				return mode(path, 0, 0o700)(spoil)
-			}
-			if spoil {
-				return errorsOf(os.Chown(path, 0, 0), os.Chmod(path, 0o700))
-			}
-			return errorsOf(os.Chown(path, joeUID, joeGID), os.Chmod(path, 0o755))
-		}
-	}
+	joe, tmp := s.path("u/joe"), s.path("u/joe/Maildir/tmp")
 	s.mkdir("u/joe/directory", 0o755, joeUID, joeGID)
-	if err := errorsOf(unix.Mkfifo(s.path("u/joe/fifo"), 0o666), os.Chmod(s.path("u/joe/fifo"), 0o666)); err != nil {
+	if err := errors.Join(unix.Mkfifo(s.path("u/joe/fifo"), 0o666), os.Chmod(s.path("u/joe/fifo"), 0o666)); err != nil {
 		t.Fatal(err)
-	}
-	rows := []struct {
-		name  string
-		spoil func(bool) error
-		want  string
-	}{
-		{"a .qmail that others may write", mode(dotqmail, 0o666, 0o644), "Uh-oh: .qmail file is writable. (#4.7.0)\n"},
-		{"a .qmail that joe may not read", mode(dotqmail, 0, 0o644), "Unable to open .qmail: access denied. (#4.3.0)\n"},
-		{"a .qmail with a blank line first", says("\n./Maildir/\n"), "Uh-oh: first line of .qmail file is blank. (#4.2.1)\n"},
-		{"a .qmail with the x bit", mode(dotqmail, 0o744, 0o644), "Uh-oh: .qmail has file delivery but has x bit set. (#4.7.0)\n"},
-		{"a list with a program", says("+list\n|true\n"), "Uh-oh: .qmail has prog delivery but has x bit set. (#4.7.0)\n"},
-		{"no home", away(joe), "Unable to switch to " + joe + ": file does not exist. (#4.3.0)\n"},
-		{"a file as home", replaced(joe), "Unable to switch to " + joe + ": not a directory. (#4.3.0)\n"},
-		{"a sticky home", mode(joe, 0o755|os.ModeSticky, 0o755), "Home directory is sticky: user is editing his .qmail file. (#4.2.1)\n"},
-		{"a home that others may write", mode(joe, 0o777, 0o755), "Uh-oh: home directory is writable. (#4.7.0)\n"},
-		{"somebody else's home", strangers(joe), "Unable to switch to " + joe + ": access denied. (#4.3.0)\n"},
-		{"no Maildir", away(maildir), "Unable to chdir to maildir. (#4.2.1)\n"},
-		{"a file as Maildir", replaced(maildir), "Unable to chdir to maildir. (#4.2.1)\n"},
-		{"a Maildir without tmp", away(maildir + "/tmp"), "Temporary error on maildir delivery. (#4.3.0)\n"},
-		{"a Maildir without new", away(maildir + "/new"), "Temporary error on maildir delivery. (#4.3.0)\n"},
-		{"somebody else's tmp", strangers(maildir + "/tmp"), "Temporary error on maildir delivery. (#4.3.0)\n"},
-		{"a directory as mbox", says("./directory\n"), "Unable to open ./directory: is a directory. (#4.2.1)\n"},
-		{"a fifo as mbox", says("./fifo\n"), "Unable to open ./fifo: device not configured. (#4.2.1)\n"},
-		{"no directory of the mbox", says("./nowhere/box\n"), "Unable to open ./nowhere/box: file does not exist. (#4.2.1)\n"},
-		{"a program that fails", says("|echo no luck; exit 1\n./Maildir/\n"), "no luck\n"},
-		{"a program that is not there", says("|./nosuch 2>/dev/null\n"), ""},
-		{"a program that is killed", says("|kill -9 $$\n"), "Aack, child crashed. (#4.3.0)\n"},
 	}
 	s.joe(".qmail", "./Maildir/\n", 0o644)
 	p := s.start()
-	for i, c := range rows {
+	for i, c := range s.troubles() {
 		if err := c.spoil(true); err != nil {
 			t.Fatal(err)
 		}
@@ -355,19 +375,10 @@ func TestBadInputHomes(t *testing.T) {
 	if got := s.mail("u/joe/Maildir"); len(got) != 1 {
 		t.Errorf("%d messages arrived, want 1", len(got))
 	}
-	if tmp, err := os.ReadDir(maildir + "/tmp"); err != nil || len(tmp) != 0 {
-		t.Errorf("tmp has %v, %v", tmp, err)
+	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
+		t.Errorf("tmp has %v, %v", left, err)
 	}
 	s.permanent(t)
-}
-
-func errorsOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // permanent checks what no waiting helps against: it is bounced, once.

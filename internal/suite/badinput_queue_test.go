@@ -91,7 +91,6 @@ func TestBadInputEnvelope(t *testing.T) {
 	if status := s.queue(dir, good); status != 54 || s.added(before) != nothing {
 		t.Errorf("with a directory as the message: status %d, in the queue is %q", status, s.added(before))
 	}
-	// Half of the message and silence, then the writer is killed.
 	s.joe(".qmail-x", "", 0o644)
 	s.joe(".qmail-default", "", 0o644)
 	s.start()

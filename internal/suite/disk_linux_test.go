@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -106,15 +107,15 @@ func (d disk) leaveNames(n int) {
 // free gives all room back.
 func (d disk) free() {
 	d.t.Helper()
-	if err := errorsOf(os.RemoveAll(d.path+"/ballast"), os.RemoveAll(d.path+"/names")); err != nil {
+	if err := errors.Join(os.RemoveAll(d.path+"/ballast"), os.RemoveAll(d.path+"/names")); err != nil {
 		d.t.Fatal(err)
 	}
 }
 
-const why = "an ordinary user cannot mount a small file system"
+const noMounts = "an ordinary user cannot mount a small file system"
 
 func TestDiskFullQueueing(t *testing.T) {
-	if !asRoot(t, why) {
+	if !asRoot(t, noMounts) {
 		return
 	}
 	ownMounts(t)
@@ -191,7 +192,7 @@ func TestDiskFullQueueing(t *testing.T) {
 }
 
 func TestDiskFullDelivering(t *testing.T) {
-	if !asRoot(t, why) {
+	if !asRoot(t, noMounts) {
 		return
 	}
 	ownMounts(t)
@@ -236,57 +237,74 @@ func TestDiskFullDelivering(t *testing.T) {
 }
 
 func TestDiskFullSending(t *testing.T) {
-	if !asRoot(t, why) {
+	if !asRoot(t, noMounts) {
 		return
 	}
 	ownMounts(t)
 	s := install(t)
 	s.joe(".qmail-bounces", "./Maildir/\n", 0o644)
 	s.joe(".qmail-forward", "&joe@"+me+"\n", 0o644)
-	// A delivery that fails when the test says so.
-	s.joe(".qmail-dead", "|read line <told; echo is dead; exit 100\n", 0o644)
-	told := s.path("u/joe/told")
-	if err := errorsOf(unix.Mkfifo(told, 0o666), os.Chmod(told, 0o666)); err != nil {
-		t.Fatal(err)
-	}
-	tell := func() {
-		t.Helper()
-		if err := os.WriteFile(told, []byte("\n"), 0); err != nil {
-			t.Fatal(err)
-		}
-	}
 	d := s.smallDisk("queue", "size=1m")
+	p := s.unpreprocessed(d)
+	s.unforwarded(d, p)
+	s.unbounced(d, p)
+}
 
-	// No room to preprocess: again at the next scan.
+// large is the text of a message that needs some pages.
+var large = strings.Repeat("0123456789abcde\n", page/4)
+
+// unpreprocessed has no room to preprocess: that is done again at the next scan.
+func (s *suite) unpreprocessed(d disk) *process {
+	s.t.Helper()
 	s.inject("", "joe@"+me, "Subject: first\n\n")
 	d.leave(0)
 	p := s.start()
 	id := filepath.Base(s.queued()[0])
-	s.wait("warning: trouble writing to " + strings.TrimPrefix(file("info", number(t, id)), "queue/") + "\n")
+	s.wait("warning: trouble writing to " + strings.TrimPrefix(file("info", number(s.t, id)), "queue/") + "\n")
 	d.free()
 	s.inject("", "joe@"+me, "Subject: second\n\n")
 	s.settled(2)
+	return p
+}
 
-	// No room to forward.
+// unforwarded has no room to forward.
+func (s *suite) unforwarded(d disk, p *process) {
+	s.t.Helper()
 	d.leave(10)
 	s.inject("", "joe-forward@"+me, "Subject: third\n\n")
 	s.wait("to local joe-forward@")
 	if got, want := s.outcome("joe-forward@"+me, 1), "success: did_0+1+0/"; !strings.HasPrefix(got, want) {
-		t.Errorf("with room the forward is %q", got)
+		s.t.Errorf("with room the forward is %q", got)
 	}
 	s.settled(4)
-	large := "Subject: fourth\n\n" + strings.Repeat("0123456789abcde\n", page/4)
 	d.free()
 	d.leave(len(large)/page + 5) // once in the queue and not twice
-	s.inject("", "joe-forward@"+me, large)
+	s.inject("", "joe-forward@"+me, "Subject: fourth\n\n"+large)
 	if got, want := s.outcome("joe-forward@"+me, 2), "deferral: Unable_to_forward_message:_qq_write_error_or_disk_full_(#4.3.0)./"; got != want {
-		t.Errorf("without room the forward is %q, want %q", got, want)
+		s.t.Errorf("without room the forward is %q, want %q", got, want)
 	}
 	d.free()
 	p.Process.Signal(syscall.SIGALRM)
 	s.settled(6)
+}
 
-	// No room to note a failure: it is not forgotten, nor is the message tried again.
+// unbounced has no room to note a failure, and then none to tell of it.
+func (s *suite) unbounced(d disk, p *process) {
+	s.t.Helper()
+	// A delivery that fails when the test says so.
+	s.joe(".qmail-dead", "|read line <told; echo is dead; exit 100\n", 0o644)
+	told := s.path("u/joe/told")
+	if err := errors.Join(unix.Mkfifo(told, 0o666), os.Chmod(told, 0o666)); err != nil {
+		s.t.Fatal(err)
+	}
+	tell := func() {
+		s.t.Helper()
+		if err := os.WriteFile(told, []byte("\n"), 0); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+
+	// A failure that cannot be noted is not forgotten, nor is the message tried again.
 	s.inject("joe-bounces@"+me, "joe-dead@"+me, "Subject: fifth\n\n")
 	s.wait("to local joe-dead@")
 	d.leave(0)
@@ -294,17 +312,17 @@ func TestDiskFullSending(t *testing.T) {
 	s.wait("alert: unable to append to bounce message; HELP! sleeping...\n")
 	d.free()
 	s.settled(8)
-	find(t, s.mail("u/joe/Maildir"), "\n\n<joe-dead@"+me+">:\nis dead\n\n---")
+	find(s.t, s.mail("u/joe/Maildir"), "\n\n<joe-dead@"+me+">:\nis dead\n\n---")
 
-	// Room for that, but not for the bounce: it is sent by whoever comes next.
-	s.inject("joe-bounces@"+me, "joe-dead@"+me, strings.Replace(large, "fourth", "sixth", 1))
+	// One that is noted but cannot be told is told by whoever comes next.
+	s.inject("joe-bounces@"+me, "joe-dead@"+me, "Subject: sixth\n\n"+large)
 	s.outcome("joe-dead@"+me, 1)
-	eventually(t, "the second delivery", func() bool { return strings.Count(s.logged(), "to local joe-dead@") == 2 })
+	eventually(s.t, "the second delivery", func() bool { return strings.Count(s.logged(), "to local joe-dead@") == 2 })
 	d.leave(3)
 	tell()
 	s.wait("warning: trouble injecting bounce message, will try later\n")
 	if got := s.added(nil); got != "bounce info mess" {
-		t.Errorf("with a bounce to be sent in the queue is %q", got)
+		s.t.Errorf("with a bounce to be sent in the queue is %q", got)
 	}
 	d.free()
 	p.stop()
@@ -312,14 +330,14 @@ func TestDiskFullSending(t *testing.T) {
 	s.start()
 	s.settled(2)
 	mail := s.mail("u/joe/Maildir")
-	find(t, mail, "\nSubject: sixth\n")
+	find(s.t, mail, "\nSubject: sixth\n")
 	if len(mail) != 6 {
-		t.Errorf("%d messages arrived, want 6", len(mail))
+		s.t.Errorf("%d messages arrived, want 6", len(mail))
 	}
 	s.keeps()
 }
 
-func number(t *testing.T, s string) (n int) {
+func number(t testing.TB, s string) (n int) {
 	t.Helper()
 	if _, err := fmt.Sscan(s, &n); err != nil {
 		t.Fatal(err)

@@ -373,6 +373,36 @@ func (s *suite) checkMail(t *testing.T, all []*handwritten, hosts ...*host) {
 	}
 }
 
+// wrong is a recipient of another life of the number.
+const wrong = "joe-wrong@" + me
+
+// files are those of a message, by directory.
+type files map[string]string
+
+// preprocessing is what an interruption of it can leave of a message to joe-step and
+// step@far.example, and what cannot have come from there.
+var preprocessing = []files{
+	{},
+	{"info": ""},
+	{"info": "Ffar@aw"},
+	{"info": "F" + away + "\x00"},
+	{"info": "F" + away + "\x00", "local": ""},
+	{"info": "F" + away + "\x00", "local": "Tjoe-ste"},
+	{"info": "F" + away + "\x00", "local": records("T", "joe-step@"+me)},
+	{"info": "F" + away + "\x00", "local": records("T", "joe-step@"+me), "remote": "T"},
+	{"info": "F" + away + "\x00", "local": records("T", "joe-step@"+me), "remote": records("T", "step@far.example")},
+	{"info": "F" + wrong + "\x00", "local": records("T", wrong), "remote": records("D", "step@far.example")},
+	{"local": records("T", wrong)},
+	{"remote": records("D", "step@far.example")},
+}
+
+// ending is what can be left from the last mark on. The next step is debris.
+var ending = []files{
+	{"info": "F" + away + "\x00", "local": records("D", wrong), "remote": records("D", wrong)},
+	{"info": "F" + away + "\x00", "remote": records("D", wrong)},
+	{"info": "F" + away + "\x00"},
+}
+
 // Preprocessing, interrupted anywhere, is done again from the envelope; the end of a
 // message, interrupted anywhere, goes on; and nobody gets anything twice or not.
 func TestTakeoverInterrupted(t *testing.T) {
@@ -380,24 +410,8 @@ func TestTakeoverInterrupted(t *testing.T) {
 	far := serve(t, nil)
 	s.control("smtproutes", "far.example:"+far.route()+"\n")
 	s.joe(".qmail-default", "./Maildir/\n", 0o644)
-	const wrong = "joe-wrong@" + me // of another life of the number
-	type files map[string]string
-	steps := []files{
-		{},
-		{"info": ""},
-		{"info": "Ffar@aw"},
-		{"info": "F" + away + "\x00"},
-		{"info": "F" + away + "\x00", "local": ""},
-		{"info": "F" + away + "\x00", "local": "Tjoe-ste"},
-		{"info": "F" + away + "\x00", "local": records("T", "joe-step@"+me)},
-		{"info": "F" + away + "\x00", "local": records("T", "joe-step@"+me), "remote": "T"},
-		{"info": "F" + away + "\x00", "local": records("T", "joe-step@"+me), "remote": records("T", "step@far.example")},
-		{"info": "F" + wrong + "\x00", "local": records("T", wrong), "remote": records("D", "step@far.example")},
-		{"local": records("T", wrong)},
-		{"remote": records("D", "step@far.example")},
-	}
 	var ids []int
-	for i, step := range steps {
+	for i, step := range preprocessing {
 		for _, intd := range []bool{true, false} {
 			id := s.mess(fmt.Sprintf("step %d %v", i, intd))
 			s.enterByHand(id, away, "joe-step@"+me, "step@far.example")
@@ -412,13 +426,7 @@ func TestTakeoverInterrupted(t *testing.T) {
 			ids = append(ids, id)
 		}
 	}
-	// From the last mark on. The next one would be debris.
-	end := []files{
-		{"info": "F" + away + "\x00", "local": records("D", wrong), "remote": records("D", wrong)},
-		{"info": "F" + away + "\x00", "remote": records("D", wrong)},
-		{"info": "F" + away + "\x00"},
-	}
-	for _, step := range end {
+	for _, step := range ending {
 		id := s.mess("end")
 		for dir, contents := range step {
 			s.put(dir, id, contents)
@@ -428,6 +436,11 @@ func TestTakeoverInterrupted(t *testing.T) {
 	s.start()
 	s.settled(len(ids))
 	s.keeps()
+	s.checkSteps(t, far, ids)
+}
+
+// checkSteps makes sure that all got their mail, once.
+func (s *suite) checkSteps(t *testing.T, far *host, ids []int) {
 	mail := s.mail("u/joe/Maildir")
 	for _, m := range far.taken() {
 		if m.from != "<"+away+">" || path.Join(m.to...) != "<step@far.example>" {
@@ -435,7 +448,7 @@ func TestTakeoverInterrupted(t *testing.T) {
 		}
 		mail = append(mail, m.text)
 	}
-	for i := range steps {
+	for i := range preprocessing {
 		for _, intd := range []bool{true, false} {
 			n := 0
 			for _, m := range mail {
@@ -446,8 +459,8 @@ func TestTakeoverInterrupted(t *testing.T) {
 			}
 		}
 	}
-	if len(mail) != 4*len(steps) {
-		t.Errorf("%d messages arrived, want %d", len(mail), 4*len(steps))
+	if len(mail) != 4*len(preprocessing) {
+		t.Errorf("%d messages arrived, want %d", len(mail), 4*len(preprocessing))
 	}
 	for _, id := range ids {
 		if n := strings.Count(s.logged(), fmt.Sprintf("\nend msg %d\n", id)); n != 1 {
