@@ -30,6 +30,7 @@ var testOnly = map[string]string{
 	"internal/dnstest":        "answers DNS questions for tests",
 	"internal/suite":          "runs the built programs together",
 	"internal/suite/earlyack": "is put in qmail-queue's place to prove that the crash test can fail",
+	"internal/suite/killat":   "kills a program in every state that it can be in, for the crash tests",
 }
 
 // ringOf returns the number of the ring that a directory is in.

@@ -287,11 +287,8 @@ func (l *load) collect(far *host) arrived {
 		}
 		a.copies[p][id]++
 	}
-	for _, m := range far.taken() {
-		// Whoever else tests on this machine may have had the same port before.
-		if slices.Equal(m.to, []string{"<" + toRemote.address() + ">"}) {
-			take(toRemote, m.text)
-		}
+	for _, text := range letters(far) {
+		take(toRemote, text)
 	}
 	for p, dir := range map[place]string{toMaildir: "u/joe/Maildir/new", toForward: "u/joe/two/new", toBounce: "u/joe/back/new"} {
 		names, _ := filepath.Glob(l.s.path(dir + "/*"))
@@ -313,6 +310,17 @@ func (l *load) collect(far *host) arrived {
 	return a
 }
 
+// letters returns what has come to another host. Whoever else tests on this machine
+// may have had its port before, and mail for that.
+func letters(far *host) (texts []string) {
+	for _, m := range far.taken() {
+		if slices.Equal(m.to, []string{"<" + toRemote.address() + ">"}) {
+			texts = append(texts, m.text)
+		}
+	}
+	return texts
+}
+
 func (s *suite) contents(path string) string {
 	s.t.Helper()
 	b, err := os.ReadFile(path)
@@ -322,7 +330,7 @@ func (s *suite) contents(path string) string {
 	return string(b)
 }
 
-// account of one place: letters acknowledged for it, those of them that did not
+// balance is the account of one place: letters acknowledged for it, those of them that did not
 // come, and copies beyond the first.
 type balance struct{ acknowledged, lost, duplicates int }
 

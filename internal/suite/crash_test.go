@@ -124,7 +124,7 @@ func newCrash(t *testing.T, plan crashPlan) *crash {
 	t.Cleanup(func() {
 		if t.Failed() {
 			log, _ := os.ReadFile(c.log)
-			t.Logf("in the queue: %v\nthe log ends\n%s", c.waiting(), tail(string(log), 6000))
+			t.Logf("in the queue: %v\nthe log ends\n%s", c.s.waiting(), tail(string(log), 6000))
 		}
 	})
 	seed := uint64(time.Now().UnixNano())
@@ -229,7 +229,7 @@ func (c *crash) settle() {
 	c.s.assign(fmt.Sprintf("=joe:joe:%[1]d:%[2]d:%[3]s/u/joe:::\n+joe-:joe:%[1]d:%[2]d:%[3]s/u/joe:-::\n+:alias:%[4]s:%[5]s:%[3]s/alias:-::\n",
 		joeUID, joeGID, home, alias, nofiles))
 	c.send.restart(c.s)
-	asked, fewest, end := time.Now(), len(c.waiting()), time.Now().Add(deadline)
+	asked, fewest, end := time.Now(), len(c.s.waiting()), time.Now().Add(deadline)
 	for fewest > 0 {
 		// What was deferred because of a kill would wait for minutes.
 		if time.Since(asked) > 2*time.Second {
@@ -237,7 +237,7 @@ func (c *crash) settle() {
 			c.send.signal(syscall.SIGALRM)
 		}
 		// A backlog takes its time on a slow machine; one that does not shrink is a fault.
-		if n := len(c.waiting()); n < fewest {
+		if n := len(c.s.waiting()); n < fewest {
 			fewest, end = n, time.Now().Add(deadline)
 		} else if time.Now().After(end) {
 			c.t.Errorf("for %v the queue has not become emptier than %d files", deadline, fewest)
@@ -252,9 +252,9 @@ func (c *crash) settle() {
 }
 
 // waiting lists the files of messages that the queue has to deliver.
-func (c *crash) waiting() []string {
+func (s *suite) waiting() []string {
 	for look := 1; ; look++ {
-		files := slices.DeleteFunc(c.s.queued(), debris.MatchString)
+		files := slices.DeleteFunc(s.queued(), debris.MatchString)
 		// While the directories are read one after the other, a message may have been
 		// replaced by its bounce behind our back. That does not happen twice.
 		if len(files) > 0 || look == 2 {
