@@ -21,8 +21,8 @@ const doubleBounceSender = "#@[]"
 
 // paragraph returns what bounce/ID gets for one recipient that has failed.
 func paragraph(recipient, report string) string {
-	text := []byte(report)
-	if len(text) > 0 && text[len(text)-1] != '\n' {
+	text := []byte("<" + strings.ReplaceAll(recipient, "\n", "_") + ">:\n" + report)
+	if text[len(text)-1] != '\n' {
 		text = append(text, '\n')
 	}
 	// A blank line would end the paragraph. As in qmail, the last byte is not
@@ -32,7 +32,7 @@ func paragraph(recipient, report string) string {
 			text[i] = '/'
 		}
 	}
-	return "<" + strings.ReplaceAll(recipient, "\n", "_") + ">:\n" + string(text) + "\n"
+	return string(text) + "\n"
 }
 
 // bounce is a message that reports failed deliveries.

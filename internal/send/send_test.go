@@ -129,7 +129,9 @@ func TestParagraph(t *testing.T) {
 		{"a\n@b", "", "<a_@b>:\n\n"},
 		{"a", "line1\n\n\nline2\n\n", "<a>:\nline1\n//line2\n\n\n"},
 		{"a", "\n", "<a>:\n\n\n"},
-		{"a", "\n\nx", "<a>:\n\n/x\n\n"},
+		{"a", "\n\nx", "<a>:\n//x\n\n"}, // nor may it begin with a blank line
+		{"a", "\nx\n", "<a>:\n/x\n\n"},
+		{"a", "\n\n", "<a>:\n/\n\n"},
 	} {
 		if got := paragraph(c.recipient, c.report); got != c.want {
 			t.Errorf("paragraph(%q, %q) = %q, want %q", c.recipient, c.report, got, c.want)
