@@ -3,6 +3,10 @@
 //
 // It runs set-uid. Arguments, environment, descriptors, limits and signals are a
 // stranger's, as are both things that it reads; neither is parsed here.
+//
+// Differs from qmail: where descriptor 0 is closed the message is empty, as from
+// /dev/null, which is what the Go runtime puts there: so do all programs of the
+// suite. qmail-queue would exit with 54.
 package enqueue
 
 import (

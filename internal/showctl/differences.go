@@ -35,6 +35,8 @@ var Differences = []Difference{
 		"dottext remote"},
 	{"headers", "an address with a NUL or a line feed is refused; a header field stays one field whatever is in it",
 		"inject rfc822"},
+	{"descriptors", "a program whose descriptor 0 is closed reads nothing, as from /dev/null; it does not fail",
+		"enqueue"},
 	{"deliveries", "qmail-local refuses by itself to deliver as root; a program that leaves some of its message unread has not failed; names in a Maildir have no / or :",
 		"local maildir preline"},
 	{"bounces", "trouble with one bounce file holds up one delivery, and a bounce that is slow to queue holds up nothing after three seconds",
