@@ -1,0 +1,233 @@
+package spawn
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"quail/internal/conf"
+	"quail/internal/delivery"
+	"quail/internal/proc"
+	"quail/internal/prog"
+)
+
+// spawner is a spawner at work whose deliveries are shell scripts: the senders.
+type spawner struct {
+	t        *testing.T
+	requests *os.File
+	reports  *bufio.Reader
+	far      *os.File   // the end of the reports' pipe that is read
+	ended    chan error // what Run returned
+}
+
+func start(t *testing.T) *spawner {
+	t.Helper()
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, owner := conf.Home, conf.UserQueue
+	t.Cleanup(func() { conf.Home, conf.UserQueue = home, owner })
+	conf.Home, conf.UserQueue = t.TempDir(), me.Username
+	mess := filepath.Join(conf.Home, "queue/mess/7")
+	if err := os.MkdirAll(filepath.Join(mess, "8"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(mess, "457"), []byte("message\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(filepath.Join(mess, "9"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	in, requests := pipe(t)
+	far, out := pipe(t)
+	s := &spawner{t: t, requests: requests, reports: bufio.NewReader(far), far: far, ended: make(chan error, 1)}
+	go func() {
+		p := &prog.Process{Stdin: in, Stdout: out}
+		s.ended <- Run(p, Spawner{Start: shell, Report: delivery.LocalReport, Keep: func(r io.Reader) []byte {
+			b, _ := io.ReadAll(r)
+			return b
+		}})
+		out.Close()
+	}()
+	if hello, err := s.reports.ReadByte(); err != nil || int(hello) != conf.Spawn {
+		t.Fatalf("hello %d, %v, want %d", hello, err, conf.Spawn)
+	}
+	return s
+}
+
+func pipe(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close(); w.Close() })
+	return r, w
+}
+
+func shell(a Attempt) (*proc.Child, int) {
+	switch a.Sender {
+	case "status":
+		return nil, 75
+	case "panic":
+		panic("on purpose")
+	}
+	child, err := proc.Command{Args: []string{"/bin/sh", "-c", a.Sender}, Env: prog.Env{"PATH=/usr/bin:/bin"},
+		Dir: conf.Home, Stdin: a.Message, Stdout: a.Output, Stderr: a.Output}.Start()
+	if err != nil {
+		return nil, delivery.StatusExecSoft
+	}
+	return child, 0
+}
+
+func (s *spawner) ask(number byte, mess, script, recipient string) {
+	s.t.Helper()
+	if _, err := s.requests.Write(delivery.Request{Number: number, Mess: mess, Sender: script, Recipient: recipient}.Append(nil)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// report reads a report as qmail-send would.
+func (s *spawner) report() (number byte, text string) {
+	s.t.Helper()
+	r, err := delivery.ReadReport(s.reports)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r.Number, string(r.Letter) + r.Text
+}
+
+func TestDeliveries(t *testing.T) {
+	s := start(t)
+	for _, c := range []struct {
+		number               byte
+		mess, script, domain string
+		want                 string
+	}{
+		{0, "7/457", "cat; pwd; echo err >&2", "@h", "Kmessage\n" + conf.Home + "\nerr\n"},
+		{119, "7/457", "echo no; exit 100", "@h", "Dno\n"},
+		{1, "7/457", "echo a; kill -9 $$", "@h", "Zqmail-local crashed.\n"},
+		{1, "7/457", "exit 2", "@h", "Zqmail-local crashed.\n"},
+		{1, "7/457", "status", "@h", "Z"},
+		{1, "7/457", "panic", "@h", delivery.RefuseMemory},
+		{120, "7/457", "", "@h", delivery.RefuseTooBig},
+		{255, "nonsense", "", "", delivery.RefuseTooBig}, // the number comes first
+		{1, "7/x", "", "", "DInternal error: messid has nonnumerics. (#5.3.5)\n"},
+		{1, "../../etc/passwd", "", "@h", "DInternal error: messid has nonnumerics. (#5.3.5)\n"},
+		{1, "", "", "@h", "DInternal error: messid too short. (#5.3.5)\n"},
+		{1, strings.Repeat("7", 100), "", "@h", "DInternal error: messid too long. (#5.3.5)\n"},
+		{1, "7/457", "", "", "DSorry, address must include host name. (#5.1.3)\n"},
+		{1, "7/458", "", "@h", delivery.RefuseOpen},
+		{1, "7/8", "", "@h", delivery.RefuseType},
+		{1, "7/9", "", "@h", delivery.RefuseType}, // a fifo that nobody writes to must not hang us
+		{1, "7/457", strings.Repeat("x", 70000), "@h", delivery.RefuseMemory},
+		{1, "7/457", ":", "@h", "K"},
+	} {
+		s.ask(c.number, c.mess, c.script, "user"+c.domain)
+		if number, text := s.report(); number != c.number || text != c.want {
+			t.Errorf("delivery of %.40q by %.40q: report %d %q, want %d %q", c.mess, c.script, number, text, c.number, c.want)
+		}
+	}
+}
+
+// A message that qmailq does not own was put there by somebody else.
+func TestForeignMessage(t *testing.T) {
+	s := start(t)
+	name := filepath.Join(conf.Home, "queue/mess/7/457")
+	if os.Geteuid() == 0 {
+		if err := os.Chown(name, 12345, -1); err != nil {
+			t.Fatal(err)
+		}
+	} else if err := os.Symlink("/etc/passwd", name+"0"); err == nil {
+		os.Remove(name)
+		os.Rename(name+"0", name)
+	}
+	s.ask(0, "7/457", ":", "a@h")
+	if _, text := s.report(); text != delivery.RefuseOwner {
+		t.Errorf("report %q, want %q", text, delivery.RefuseOwner)
+	}
+}
+
+// A number is in use until its program has ended and nobody holds its output; after
+// that it is free again. The end of the requests waits for all.
+func TestNumbersInUse(t *testing.T) {
+	s := start(t)
+	fifo := filepath.Join(conf.Home, "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.ask(3, "7/457", "(read x <fifo; echo $x) & exit 0", "a@h") // the program itself ends at once
+	s.ask(3, "7/457", ":", "a@h")
+	if number, text := s.report(); number != 3 || text != delivery.RefuseInUse {
+		t.Errorf("report %d %q, want %q", number, text, delivery.RefuseInUse)
+	}
+	s.ask(4, "7/457", ":", "a@h")
+	if number, text := s.report(); number != 4 || text != "K" {
+		t.Errorf("report %d %q of a delivery meanwhile", number, text)
+	}
+	s.requests.WriteString("\x05cut") // a request that is not all there
+	s.requests.Close()
+	if err := os.WriteFile(fifo, []byte("late\n"), 0); err != nil { // opening waits for the reader
+		t.Fatal(err)
+	}
+	if number, text := s.report(); number != 3 || text != "Klate\n" {
+		t.Errorf("report %d %q, want what came late", number, text)
+	}
+	if err := <-s.ended; err != nil {
+		t.Error(err)
+	}
+	if rest, _ := io.ReadAll(s.reports); len(rest) != 0 {
+		t.Errorf("said %q in the end", rest)
+	}
+}
+
+// Without anybody to report to deliveries are made all the same.
+func TestNobodyListens(t *testing.T) {
+	s := start(t)
+	s.far.Close()
+	for n := range byte(20) {
+		s.ask(n, "7/457", "echo x >>done", "a@h")
+	}
+	s.requests.Close()
+	if err := <-s.ended; err != nil {
+		t.Error(err)
+	}
+	if done, _ := os.ReadFile(filepath.Join(conf.Home, "done")); string(done) != strings.Repeat("x\n", 20) {
+		t.Errorf("done: %q", done)
+	}
+}
+
+func TestCannotBegin(t *testing.T) {
+	home, owner := conf.Home, conf.UserQueue
+	t.Cleanup(func() { conf.Home, conf.UserQueue = home, owner })
+	conf.Home, conf.UserQueue = t.TempDir(), "nobody of that name"
+	p := &prog.Process{}
+	if err := Run(p, Spawner{}); err == nil {
+		t.Error("began without an account")
+	}
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf.UserQueue = me.Username
+	if err := Run(p, Spawner{}); err == nil {
+		t.Error("began without a queue")
+	}
+	if err := os.MkdirAll(filepath.Join(conf.Home, "queue"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(conf.Home, "queue/mess"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := Run(p, Spawner{}); err == nil || !strings.Contains(err.Error(), syscall.ENOTDIR.Error()) {
+		t.Errorf("began with a file in the queue's place: %v", err)
+	}
+}
