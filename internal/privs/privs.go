@@ -27,6 +27,9 @@ type UnknownError struct{ Kind, Name string }
 
 func (e *UnknownError) Error() string { return "unable to find " + e.Kind + " " + e.Name }
 
+// maxLine bounds a line of these files: groups may have thousands of members.
+const maxLine = 1 << 20
+
 // User returns the user id of the account name.
 func User(name string) (uid int, err error) { return lookup(passwdFile, "user", name) }
 
@@ -41,6 +44,7 @@ func lookup(file, kind, name string) (int, error) {
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
 		fields := strings.SplitN(lines.Text(), ":", 4)
 		if len(fields) < 3 || fields[0] != name {
@@ -67,6 +71,7 @@ func Groups(name string) ([]int, error) {
 	defer f.Close()
 	var gids []int
 	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
 		fields := strings.Split(lines.Text(), ":")
 		if len(fields) < 4 || !slices.Contains(strings.Split(fields[3], ","), name) {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -43,6 +44,17 @@ func TestLookup(t *testing.T) {
 	}
 	if got, err := Groups("qmailr"); !reflect.DeepEqual(got, []int{8}) || err != nil {
 		t.Errorf("Groups = %v, %v, want the one that lists the whole name", got, err)
+	}
+}
+
+// A group of thousands must not hide those listed after it.
+func TestLongLine(t *testing.T) {
+	accounts(t, "qmailq:x:70:80::/:\n", "all:x:100:"+strings.Repeat("someone,", 20000)+"joe\nqmail:x:80:qmailr\n")
+	if id, err := Group("qmail"); id != 80 || err != nil {
+		t.Errorf("Group = %d, %v, want 80", id, err)
+	}
+	if got, err := Groups("qmailr"); !reflect.DeepEqual(got, []int{80}) || err != nil {
+		t.Errorf("Groups = %v, %v, want 80", got, err)
 	}
 }
 
