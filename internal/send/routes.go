@@ -23,10 +23,11 @@ type routes struct {
 // route returns the channel of a recipient and the address under which it goes
 // there.
 func (r *routes) route(recipient string) (queue.Channel, string) {
-	if !strings.Contains(recipient, "@") {
-		recipient += "@" + r.envNoAtHost
+	local, domain, ok := mailaddr.Split(recipient)
+	if !ok {
+		domain = r.envNoAtHost
+		recipient += "@" + domain
 	}
-	local, domain, _ := mailaddr.Split(recipient)
 	for r.percentHack.Has(domain) {
 		percent := strings.LastIndexByte(local, '%')
 		if percent < 0 {
@@ -35,7 +36,7 @@ func (r *routes) route(recipient string) (queue.Channel, string) {
 		local, domain = local[:percent], local[percent+1:]
 		recipient = local + "@" + domain
 	}
-	_, domain, _ = mailaddr.Split(recipient) // what stood behind the % may hold an @
+	_, domain, _ = mailaddr.Split(recipient) // what was taken for it may hold an @
 	if r.locals.Has(domain) {
 		return queue.Local, recipient
 	}

@@ -73,6 +73,20 @@ func TestRoute(t *testing.T) {
 	}
 }
 
+// The host that an address is given is one domain to percenthack, whatever is in it.
+func TestRouteOddHost(t *testing.T) {
+	s := mustRead(t, map[string]string{"me": "m\n", "envnoathost": "x@h.example\n", "percenthack": "h.example\n", "locals": "h.example\n"})
+	for in, want := range map[string]string{
+		"a%b":           "local a%b@x@h.example",
+		"a%b@h.example": "remote a@b",
+	} {
+		ch, address := s.routes.route(in)
+		if got := ch.String() + " " + address; got != want {
+			t.Errorf("route(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestRouteCatchAll(t *testing.T) {
 	s := mustRead(t, map[string]string{"me": "m\n", "locals": "", "virtualdomains": ":all\nout.example:\n"})
 	for in, want := range map[string]string{
