@@ -61,6 +61,12 @@ func sighted() map[int]string {
 	return out
 }
 
+// isProcess reports whether a number is a process's, not a thread's.
+func isProcess(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err == nil && strings.Contains(string(b), fmt.Sprintf("\nTgid:\t%d\n", pid))
+}
+
 // newest returns the number of the process or thread that was made last.
 func newest() (pid int) {
 	b, _ := os.ReadFile("/proc/loadavg")
@@ -74,6 +80,7 @@ func newest() (pid int) {
 type killer struct {
 	victims []string // programs
 	pause   time.Duration
+	allowed func() int // how many kills there may be by now
 	random  *rand.Rand
 
 	mu    sync.Mutex
@@ -93,11 +100,14 @@ func (k *killer) count() (total, least int) {
 	return total, least
 }
 
-// run kills until the context ends: half of the time what happens to run, which is
+// run kills until the context ends: one time in three what happens to run, which is
 // mostly what runs long, and otherwise those that have been killed least.
 func (k *killer) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		time.Sleep(time.Duration(k.random.Int64N(int64(2 * k.pause)))) // the random moments that it is about
+		if total, _ := k.count(); total >= k.allowed() {
+			continue
+		}
 		var some []int
 		all := sighted()
 		for _, pid := range slices.Sorted(maps.Keys(all)) {
@@ -105,7 +115,7 @@ func (k *killer) run(ctx context.Context) {
 				some = append(some, pid)
 			}
 		}
-		if k.random.IntN(2) == 0 && len(some) > 0 {
+		if k.random.IntN(3) == 0 && len(some) > 0 {
 			pid := some[k.random.IntN(len(some))]
 			k.kill(pid, all[pid])
 			continue
@@ -137,7 +147,7 @@ func (k *killer) hunt(programs []string) {
 			return
 		}
 	}
-	if slices.Contains(programs, "qmail-start") { // it is there only while the suite starts
+	if len(programs) == 1 && programs[0] == "qmail-start" { // it is there only while the suite starts
 		for pid, program := range all {
 			if program == "qmail-send" {
 				k.kill(pid, program)
@@ -152,7 +162,9 @@ func (k *killer) hunt(programs []string) {
 			if last > latest+10000 { // the numbers began again
 				last = 1
 			}
-			young[last] = now
+			if isProcess(last) {
+				young[last] = now
+			}
 		}
 		for pid, since := range young {
 			if now.Sub(since) > youth {
@@ -170,7 +182,7 @@ func (k *killer) hunt(programs []string) {
 // of most programs.
 func (k *killer) kill(pid int, program string) bool {
 	r := k.random.Float64()
-	time.Sleep(time.Duration(r * r * r * float64(5*time.Millisecond)))
+	time.Sleep(time.Duration(r * r * r * float64(4*time.Millisecond)))
 	if name, _, ok := sight(pid); !ok || name != program {
 		return false
 	}

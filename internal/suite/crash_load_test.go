@@ -94,10 +94,11 @@ func read(text string) (id int, whole bool) {
 
 // load sends letters and keeps account of those that were acknowledged.
 type load struct {
-	s       *suite
-	port    int
-	largest int                               // body, in bytes
-	allowed func() (letters int, enough bool) // how many there may be by now, and whether that is all
+	s        *suite
+	port     int
+	greeting string                            // of our own server
+	largest  int                               // body, in bytes
+	allowed  func() (letters int, enough bool) // how many there may be by now, and whether that is all
 
 	mu      sync.Mutex
 	random  *rand.Rand
@@ -109,8 +110,8 @@ type load struct {
 }
 
 // next returns a letter when it is time to send it; ok is false when there were
-// enough.
-func (l *load) next() (m letter, ok bool) {
+// enough, or no time is left.
+func (l *load) next(ctx context.Context) (m letter, ok bool) {
 	for {
 		allowed, enough := l.allowed()
 		l.mu.Lock()
@@ -118,7 +119,7 @@ func (l *load) next() (m letter, ok bool) {
 			break
 		}
 		l.mu.Unlock()
-		if enough {
+		if enough || ctx.Err() != nil {
 			return letter{}, false
 		}
 		time.Sleep(5 * time.Millisecond) // between two looks
@@ -134,6 +135,13 @@ func (l *load) next() (m letter, ok bool) {
 	}
 	l.begun[m.id] = m
 	return m, true
+}
+
+// acknowledged counts the letters that were.
+func (l *load) acknowledged() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.sent)
 }
 
 // send has a letter sent until it is acknowledged.
@@ -167,7 +175,7 @@ func (l *load) bySMTP(ctx context.Context) {
 		}
 	}()
 	left := 0 // letters in this session
-	for m, ok := l.next(); ok; m, ok = l.next() {
+	for m, ok := l.next(ctx); ok; m, ok = l.next(ctx) {
 		l.send(ctx, m, func(m letter) (err error) {
 			if session == nil {
 				if session, err = l.dial(); err != nil {
@@ -195,9 +203,10 @@ func (l *load) dial() (*textproto.Conn, error) {
 	}
 	conn.SetDeadline(time.Now().Add(deadline))
 	session := textproto.NewConn(conn)
-	if _, _, err := session.ReadResponse(220); err != nil {
+	// While our server is away another one may have its port.
+	if _, text, err := session.ReadResponse(220); err != nil || !strings.HasPrefix(text, l.greeting) {
 		session.Close()
-		return nil, err
+		return nil, fmt.Errorf("greeted by %q, %v", text, err)
 	}
 	if err := command(session, 250, "EHLO load.example"); err != nil {
 		session.Close()
@@ -240,7 +249,7 @@ func dialogue(session *textproto.Conn, m letter) error {
 
 // byProgram sends with a program of the suite, whose exit with 0 acknowledges.
 func (l *load) byProgram(ctx context.Context, program string, options ...string) {
-	for m, ok := l.next(); ok; m, ok = l.next() {
+	for m, ok := l.next(ctx); ok; m, ok = l.next(ctx) {
 		l.send(ctx, m, func(m letter) error {
 			args := append([]string(nil), options...)
 			for _, p := range m.to {
