@@ -99,6 +99,7 @@ type crash struct {
 	killer *killer
 	send   *keeper
 	log    string
+	begin  time.Time // of sending and killing
 
 	mu     sync.Mutex
 	strays []string // what outlived qmail-send
@@ -132,13 +133,14 @@ func newCrash(t *testing.T, plan crashPlan) *crash {
 		s: s, port: freePort(t), greeting: fmt.Sprintf("crash-%d.example", os.Getpid()), largest: plan.largest, random: rand.New(rand.NewPCG(seed, 2)),
 		begun: map[int]letter{}, sent: map[int]letter{},
 		// As many letters to a kill all the time, however fast either of them goes, so
-		// that kills hit a busy suite and leave it time.
+		// that kills hit a busy suite and leave it time; but no standstill, since what
+		// is not running cannot be killed.
 		allowed: func() (int, bool) {
 			total, least := c.killer.count()
 			if total >= plan.kills && least >= plan.each {
 				return plan.messages, true
 			}
-			return plan.messages * (total + 5) / plan.kills, false
+			return max(plan.messages*(total+5)/plan.kills, 30*int(time.Since(c.begin)/time.Second)), false
 		},
 	}
 	c.killer.allowed = func() int {
@@ -177,7 +179,7 @@ const patience = 5 * deadline
 
 // run sends and kills.
 func (c *crash) run() {
-	begin := time.Now()
+	c.begin = time.Now()
 	c.send = c.s.keep(&keeper{ended: c.orphans, command: func() *exec.Cmd {
 		// tee's copy is for whoever has to find out why this test has failed.
 		return c.command("qmail-start", "./Maildir/", "sh", "-c", "tee -a "+c.log+" | exec splogger quail")
@@ -204,7 +206,7 @@ func (c *crash) run() {
 	if ctx.Err() != nil {
 		c.t.Fatalf("after %v %d letters are acknowledged and these are the kills: %v", patience, len(c.load.sent), c.killer.kills)
 	}
-	c.t.Logf("sent and killed for %v", time.Since(begin).Round(time.Second))
+	c.t.Logf("sent and killed for %v", time.Since(c.begin).Round(time.Second))
 }
 
 // orphans waits for the programs that a qmail-send has left to end by themselves.
