@@ -227,7 +227,9 @@ func TestBadInputMemory(t *testing.T) {
 	s.joe(".qmail", "|cat >/dev/null\n", 0o644)
 	s.byHand(0, "To: joe@"+me+"\n\n", size, block)
 	s.settled(3)
-	watch.check(t, "200 MB", limit, "qmail-inject", "qmail-queue", "qmail-local")
+	// Not qmail-local: it hands the message to cat as a descriptor, and may be gone
+	// before anybody looks.
+	watch.check(t, "200 MB", limit, "qmail-inject", "qmail-queue")
 	s.byHand(100, "To: joe@"+me+"\nSubject: ", size, block)
 	watch.check(t, "a header of 200 MB", 8*limit, "qmail-inject")
 
