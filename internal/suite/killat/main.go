@@ -161,8 +161,9 @@ func (w *watcher) isChange(thread int) bool {
 }
 
 // isOthers reports whether others can see what is written to a descriptor. The
-// runtime wakes its own threads by one that they cannot.
+// runtime wakes its own threads by one that they cannot; where we may not look, as at
+// a program that may be run and not read, that counts too.
 func (w *watcher) isOthers(fd int) bool {
 	path, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", w.pid, fd))
-	return err == nil && !strings.HasPrefix(path, "anon_inode:")
+	return err != nil || !strings.HasPrefix(path, "anon_inode:")
 }
