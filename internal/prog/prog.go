@@ -4,8 +4,8 @@
 // Every program is a function of its job. Arguments, environment, descriptors,
 // working directory, identity and clock are values of a Process; nothing in the
 // suite reads them from the operating system behind its caller's back. The same
-// function can therefore run as a process of its own or, later, as one of many
-// jobs in a warm process.
+// function can therefore run as a process of its own or as one of many jobs in a
+// warm process, see package warm.
 //
 // A nil error is status 0. An error without a status of its own is temporary,
 // 111: mail is delayed, never lost. Perm is written only where the code can say
@@ -50,6 +50,10 @@ type Process struct {
 
 	UID int // real user id
 	PID int // process id, or whatever number is unique to this job on the host
+
+	// Warm says that other jobs share the process, see package warm: it must not be
+	// turned into another program, and its descriptors are this job's alone.
+	Warm bool
 
 	Now func() time.Time // the clock; UTC
 }
@@ -126,20 +130,30 @@ func Main(name string, run func(*Process) error, options ...Option) {
 	}))
 }
 
-// Do runs one job and returns its exit status, having said on Stderr what there
-// is to say. It never panics.
+// Do runs the job that is this process and returns its exit status, having said on
+// Stderr what there is to say. It never panics.
 func (p *Process) Do(run func(*Process) error) (status int) {
-	defer func() {
-		if r := recover(); r != nil {
-			fmt.Fprintf(p.Stderr, "%s: fatal: internal error at %s: %v\n", p.Name, panicSite(), r)
-			status = StatusTemporary
-		}
-	}()
-	err := run(p)
+	err := p.Call(run)
 	var become *Become
 	if errors.As(err, &become) {
 		err = become.exec(p)
 	}
+	return p.Conclude(err)
+}
+
+// Call runs one job. A panic in it becomes an error, which is temporary.
+func (p *Process) Call(run func(*Process) error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("internal error at %s: %v", panicSite(), r)
+		}
+	}()
+	return run(p)
+}
+
+// Conclude returns the exit status that the outcome of a job stands for, having said
+// on Stderr what there is to say.
+func (p *Process) Conclude(err error) (status int) {
 	if err == nil {
 		return 0
 	}
