@@ -11,9 +11,9 @@ import (
 // by the same ring and the ones below it. Whatever is not listed is a program, and
 // programs are imported by commands alone. See ARCHITECTURE.md.
 const rings = `
-	contracts: conf errno cdb envelope mailaddr netstring dottext received rfc822 delivery dotqmail users tcprules
-	state:     queue control rcpthosts maildir mbox tcpto relayctl cdbfile
-	system:    limits prog proc warm privs sandbox ucspi resolve submit localaddr spawn
+	contracts: conf errno cdb envelope mailaddr netstring dottext received rfc822 delivery dotqmail users tcprules submission
+	state:     durable queue control rcpthosts maildir mbox tcpto relayctl cdbfile
+	system:    limits prog proc warm privs sandbox ucspi resolve submit localaddr spawn localsocket
 `
 
 // Ring numbers, from the one that all may import on.

@@ -16,9 +16,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"quail/internal/durable"
 	"quail/internal/errno"
 )
 
@@ -104,7 +104,7 @@ func Deliver(dir string, names *Namer, message io.Reader) error {
 	if err := os.Link(dir+"/tmp/"+name, dir+"/new/"+name); err != nil {
 		return err
 	}
-	if err := syncDir(fresh); err != nil {
+	if err := durable.Dir(dir + "/new"); err != nil {
 		fresh.Remove(name) // or the next attempt makes a second copy
 		return fmt.Errorf("sync %s/new: %w", dir, err)
 	}
@@ -154,19 +154,4 @@ func fill(f *os.File, message io.Reader, expired func() bool) error {
 		return ErrTimeout
 	}
 	return nil
-}
-
-// syncDir brings the entries of a directory to disk, on file systems that know
-// how to.
-func syncDir(root *os.Root) error {
-	d, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	err = d.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
-		return nil
-	}
-	return err
 }

@@ -13,12 +13,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"quail/internal/durable"
 )
 
 // LockWait is how long Append waits for another program to be done with the file.
@@ -198,13 +201,8 @@ func quoteLine(w *bufio.Writer, r *bufio.Reader) error {
 // left to the system, as there.
 func syncParent(path string) error {
 	dir, _ := filepath.Split(path) // not Dir, which would take x/../ for nothing
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil
-	}
-	defer d.Close()
-	err = d.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+	err := durable.Dir(dir + ".")
+	if errors.Is(err, fs.ErrPermission) {
 		return nil
 	}
 	return err

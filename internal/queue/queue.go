@@ -34,6 +34,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"quail/internal/conf"
+	"quail/internal/durable"
 )
 
 // Times that programs on both sides of the queue rely on.
@@ -145,16 +146,10 @@ func (d Dir) Remove(n Name) error {
 	return nil
 }
 
-// syncDir makes the entries of a file's directory durable, on file systems that
-// know how to.
+// syncDir makes the entries of a file's directory durable.
 func (d Dir) syncDir(n Name) error {
 	dir := Name(filepath.Dir(string(n)))
-	f, err := os.Open(d.Path(dir))
-	if err != nil {
-		return &Error{"unable to open", dir, err}
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
+	if err := durable.Dir(d.Path(dir)); err != nil {
 		return &Error{"trouble fsyncing", dir, err}
 	}
 	return nil
