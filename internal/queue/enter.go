@@ -3,12 +3,14 @@ package queue
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
+	"quail/internal/durable"
 	"quail/internal/envelope"
 )
 
@@ -20,7 +22,16 @@ type Submission struct {
 	Received string    // the trace line that goes on top
 	Message  io.Reader
 	Envelope io.Reader
+
+	// What a resident program has and a process for one message does without:
+
+	Syncs  *durable.Group   // shares syncs with other messages
+	Buffer []byte           // is used for copying
+	Now    func() time.Time // tells when Death is over, where no alarm does
 }
+
+// bufferSize is what copying takes where no Buffer is given.
+const bufferSize = 32768
 
 // StatusError is the exit status that qmail-queue owes its caller, and why.
 type StatusError struct {
@@ -28,7 +39,9 @@ type StatusError struct {
 	Err    error
 }
 
-func (e *StatusError) Error() string { return fmt.Sprintf("status %d: %v", e.Status, e.Err) }
+func (e *StatusError) Error() string {
+	return "status " + strconv.Itoa(e.Status) + ": " + e.Err.Error()
+}
 func (e *StatusError) Unwrap() error { return e.Err }
 
 // attempts is how many names qmail-queue tries where one is taken already.
@@ -38,7 +51,7 @@ const attempts = 9
 // message is on disk under all its names. Every other error is a *StatusError. A
 // message that could not be read or written whole (54, 53) leaves nothing behind;
 // any other failure leaves what there is to the 36-hour clean-up, because it might
-// be another process's.
+// be another process's. A Message or Envelope may return a *StatusError itself.
 func (d Dir) Enter(s Submission) (ID, error) {
 	id, mess, err := d.newMess(s)
 	if err != nil {
@@ -56,12 +69,17 @@ func (d Dir) Enter(s Submission) (ID, error) {
 		}
 		return 0, err
 	}
+	// Whoever has taken longer than Death must not go on: the message may be cleaned
+	// up already.
+	if s.Now != nil && s.Now().Sub(s.Start) >= Death {
+		return 0, &StatusError{envelope.StatusTimeout, os.ErrDeadlineExceeded}
+	}
 	if err := os.Link(d.Path(id.Intd()), d.Path(id.Todo())); err != nil {
 		return 0, &StatusError{envelope.StatusTodo, err}
 	}
 	// From here on the message may be delivered: nothing is undone any more, also
 	// if we cannot promise the caller that it will survive a power cut.
-	if err := d.syncDir(id.Todo()); err != nil {
+	if err := s.Syncs.Sync(nil, d.dir(id.Todo())); err != nil {
 		return 0, &StatusError{envelope.StatusTodo, err}
 	}
 	d.PullTrigger()
@@ -108,8 +126,9 @@ func (d Dir) newMess(s Submission) (ID, *os.File, error) {
 // newPid makes pid/PID.TIME.SEQ with the first SEQ that is free.
 func (d Dir) newPid(s Submission) (*os.File, Name, error) {
 	var last error
+	stem := "pid/" + strconv.Itoa(s.PID) + "." + strconv.FormatInt(s.Start.Unix(), 10) + "."
 	for seq := 1; seq <= 2*attempts; seq++ {
-		n := Name(fmt.Sprintf("pid/%d.%d.%d", s.PID, s.Start.Unix(), seq))
+		n := Name(stem + strconv.Itoa(seq))
 		f, err := os.OpenFile(d.Path(n), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		if err == nil {
 			return f, n, nil
@@ -122,54 +141,102 @@ func (d Dir) newPid(s Submission) (*os.File, Name, error) {
 // fill writes message and envelope and makes both durable. The intd file is
 // returned as soon as it exists.
 func (d Dir) fill(id ID, mess *os.File, s Submission) (intd *os.File, err error) {
-	if _, err := mess.WriteString(s.Received); err != nil {
-		return nil, &StatusError{envelope.StatusWrite, err}
+	if s.Buffer == nil {
+		s.Buffer = make([]byte, bufferSize)
 	}
-	if err := copyMessage(mess, s.Message); err != nil {
+	if err := copyMessage(&gathered{f: mess, b: s.Buffer[:0]}, s); err != nil {
 		return nil, err
 	}
 	intd, err = os.OpenFile(d.Path(id.Intd()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return nil, &StatusError{envelope.StatusIntd, err}
 	}
-	w := bufio.NewWriter(intd)
-	w.WriteString(envelope.Header(s.UID, s.PID))
+	w := &gathered{f: intd, b: s.Buffer[:0]}
+	w.Write([]byte(envelope.Header(s.UID, s.PID)))
 	if err := envelope.Transfer(w, bufio.NewReader(s.Envelope)); err != nil {
-		return intd, &StatusError{transferStatus(err), err}
+		return intd, transferError(err)
 	}
-	if err := w.Flush(); err != nil {
+	if err := w.flush(); err != nil {
 		return intd, &StatusError{envelope.StatusWrite, err}
 	}
-	for _, f := range []*os.File{mess, intd} {
-		if err := f.Sync(); err != nil {
-			return intd, &StatusError{envelope.StatusWrite, err}
-		}
-	}
 	// mess must not be missing when todo names the message.
-	if err := d.syncDir(id.Mess()); err != nil {
-		return intd, &StatusError{envelope.StatusMess, err}
+	err = s.Syncs.Sync([]*os.File{mess, intd}, d.dir(id.Mess()))
+	if err != nil {
+		return intd, &StatusError{envelope.StatusWrite, err}
 	}
 	return intd, nil
 }
 
-// copyMessage copies the message and tells apart who failed, the caller or the
-// disk.
-func copyMessage(mess *os.File, message io.Reader) error {
-	buf := make([]byte, 32768)
-	for {
-		n, err := message.Read(buf)
-		if n > 0 {
-			if _, err := mess.Write(buf[:n]); err != nil {
-				return &StatusError{envelope.StatusWrite, err}
+// dir returns the directory that names a file.
+func (d Dir) dir(n Name) string { return d.Path(Name(filepath.Dir(string(n)))) }
+
+// gathered is a file to which small pieces are written together.
+type gathered struct {
+	f *os.File
+	b []byte // what has not been written yet
+}
+
+// Write adds p to the file.
+func (g *gathered) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		k := copy(g.b[len(g.b):cap(g.b)], p)
+		g.b, p = g.b[:len(g.b)+k], p[k:]
+		if len(g.b) == cap(g.b) {
+			if err := g.flush(); err != nil {
+				return 0, err
 			}
 		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return &StatusError{envelope.StatusRead, err}
-		}
 	}
+	return n, nil
+}
+
+// readFrom adds what one Read of r gives.
+func (g *gathered) readFrom(r io.Reader) (rerr, werr error) {
+	n, rerr := r.Read(g.b[len(g.b):cap(g.b)])
+	g.b = g.b[:len(g.b)+n]
+	if len(g.b) == cap(g.b) {
+		werr = g.flush()
+	}
+	return rerr, werr
+}
+
+func (g *gathered) flush() error {
+	if len(g.b) == 0 {
+		return nil
+	}
+	_, err := g.f.Write(g.b)
+	g.b = g.b[:0]
+	return err
+}
+
+// copyMessage copies the trace line and the message, and tells apart who failed, the
+// caller or the disk.
+func copyMessage(mess *gathered, s Submission) error {
+	_, werr := mess.Write([]byte(s.Received))
+	var rerr error
+	for rerr == nil && werr == nil {
+		rerr, werr = mess.readFrom(s.Message)
+	}
+	if rerr == io.EOF && werr == nil {
+		rerr, werr = nil, mess.flush()
+	}
+	switch {
+	case werr != nil:
+		return &StatusError{envelope.StatusWrite, werr}
+	case rerr != nil:
+		return transferError(rerr)
+	}
+	return nil
+}
+
+// transferError gives an error of reading or copying its status, unless it has one.
+func transferError(err error) error {
+	var status *StatusError
+	if errors.As(err, &status) {
+		return status
+	}
+	return &StatusError{transferStatus(err), err}
 }
 
 func transferStatus(err error) int {
