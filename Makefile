@@ -34,6 +34,9 @@ LINK += $(foreach who,Alias Daemon Log Passwd Queue Remote Send,$(call CONF,user
 	$(foreach which,Qmail Nofiles,$(call CONF,group$(which)=$(shell id -gn)))
 endif
 
+# Programs that can be kept warm: their files end with the mark of internal/warm.
+WARM = qmail-getpw qmail-local qmail-remote qmail-smtpd
+
 # The entry point of internal/limits, where it has one.
 ENTRY = $(if $(filter linux,$(PLATFORM)),$(if $(filter amd64 arm64,$(PLATFORM)),-E quail_entry))
 
@@ -45,6 +48,7 @@ build: ## compile all programs into bin/, for the home QMAIL
 	@case '$(QMAIL)' in (*[!A-Za-z0-9/._-]*|*/|[!/]*) echo 'QMAIL must be an absolute path without odd characters'; false; esac
 	@echo 'compiling into $(BIN)/ for $(QMAIL)'
 	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w $(ENTRY) $(LINK)' -o $(BIN)/ ./cmd/...
+	@for p in $(WARM); do test "`tail -c 14 $(BIN)/$$p | tr -d '\n'`" = quail-warm-1 || printf '\nquail-warm-1\n' >>$(BIN)/$$p; done
 
 install: ## put what was built into QMAIL, with users, tree and boot scripts (DESTDIR= for packagers)
 	@if test ! -x $(BIN)/qmail-queue; then $(MAKE) build; fi

@@ -1,0 +1,137 @@
+package warm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+
+	"quail/internal/prog"
+)
+
+// Bounds are those of a program's process while it is warm.
+type Bounds struct {
+	Jobs   int   // at once; further ones are another process's
+	Life   int   // jobs after which the process is replaced
+	Memory int64 // bytes that the garbage collector tries to stay below
+}
+
+// Main is prog.Main for a program that can be kept warm. If its parent wants it to be,
+// the options are applied once and then run is called for each job, many at once;
+// else run is called once.
+func Main(name string, run func(*prog.Process) error, b Bounds, options ...prog.Option) {
+	prog.Main(name, func(p *prog.Process) error {
+		version, asked := p.Env.Lookup(variable)
+		if !asked {
+			return run(p)
+		}
+		p.Env = p.Env.Without(variable)
+		if version != Version {
+			return fmt.Errorf("no version %s of the warm protocol here", version)
+		}
+		s, err := inherited()
+		if err != nil {
+			return err
+		}
+		return serve(p, s, run, b)
+	}, options...)
+}
+
+// server is a warm process.
+type server struct {
+	p     *prog.Process
+	s     *socket
+	run   func(*prog.Process) error
+	slots chan struct{} // one entry a job
+	jobs  sync.WaitGroup
+}
+
+// serve takes jobs until the parent has no more, and ends when all are done.
+func serve(p *prog.Process, s *socket, run func(*prog.Process) error, b Bounds) error {
+	debug.SetMemoryLimit(b.Memory)
+	sv := &server{p: p, s: s, run: run, slots: make(chan struct{}, b.Jobs)}
+	if err := sv.say(message{kind: typeGreeting, number: b.Jobs}); err != nil {
+		return err
+	}
+	in, room := newBuffer(maxPacket), make([]byte, room)
+	for taken := 1; ; taken++ {
+		sv.slots <- struct{}{}
+		record, descriptors, err := s.receive(in, room)
+		if err != nil { // the parent is gone, or no parent of ours
+			break
+		}
+		j, err := parseJob(record, len(descriptors))
+		if err != nil {
+			closeAll(descriptors)
+			sv.jobs.Wait()
+			return err
+		}
+		sv.jobs.Add(1)
+		go sv.job(j, descriptors)
+		if taken == b.Life {
+			sv.say(message{kind: typeRetire})
+		}
+	}
+	sv.jobs.Wait()
+	return nil
+}
+
+// say sends a message. Where the parent is gone nobody wants it.
+func (sv *server) say(m message) error { return sv.s.send(m.record(), nil) }
+
+// job runs one job and answers for it.
+func (sv *server) job(j job, descriptors []int) {
+	defer func() {
+		<-sv.slots
+		sv.jobs.Done()
+	}()
+	p, files := sv.process(j, descriptors)
+	err := p.Call(sv.run)
+	m := message{kind: typeDone, number: j.number}
+	var become *prog.Become
+	switch {
+	case errors.Is(err, Declined):
+		m.kind = typeDeclined
+	case errors.As(err, &become):
+		m.kind, m.dir, m.args, m.env = typeBecome, become.Dir, become.Args, become.Env
+		if m.dir == "" {
+			m.dir = p.Dir
+		}
+	default:
+		m.status = p.Conclude(err) << 8
+	}
+	// Before the answer: who waits for the end of a pipe must see it by then.
+	for _, f := range files {
+		f.Close()
+	}
+	if len(m.record()) > maxMessage {
+		m = message{kind: typeDone, number: j.number, status: prog.StatusTemporary << 8}
+	}
+	sv.say(m)
+}
+
+// process returns what the job sees as its process, and the files that came with it.
+func (sv *server) process(j job, descriptors []int) (*prog.Process, []*os.File) {
+	files := make([]*os.File, len(descriptors))
+	for i, fd := range descriptors {
+		files[i] = os.NewFile(uintptr(fd), "descriptor of a job")
+	}
+	own := []*os.File{sv.p.Stdin, sv.p.Stdout, sv.p.Stderr}
+	at := make([]*os.File, len(j.descriptors))
+	for i, d := range j.descriptors {
+		switch {
+		case d >= 0:
+			at[i] = files[d]
+		case d == shared && i < len(own):
+			at[i] = own[i]
+		}
+	}
+	return &prog.Process{
+		Name: filepath.Base(j.args[0]), Args: j.args[1:], Env: j.env, Dir: j.dir,
+		Stdin: at[0], Stdout: at[1], Stderr: at[2], Extra: at[3:],
+		UID: sv.p.UID, PID: j.number, Warm: true,
+		Now: sv.p.Now,
+	}, files
+}
