@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -242,7 +243,11 @@ func as(id *privs.Identity) string {
 	if id == nil {
 		return ""
 	}
-	return fmt.Sprint(id.UID, id.GID, id.Groups)
+	b := strconv.AppendInt(nil, int64(id.UID), 10)
+	for _, gid := range append([]int{id.GID}, id.Groups...) {
+		b = strconv.AppendInt(append(b, ' '), int64(gid), 10)
+	}
+	return string(b)
 }
 
 // look finds the file that a command runs and whether it can be kept warm.

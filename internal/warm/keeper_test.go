@@ -57,6 +57,9 @@ func jobs(p *prog.Process) error {
 		return &prog.Become{Args: []string{p.Args[1], "tell", "again"}, Env: prog.Env{"B=2"}}
 	case "hold": // until descriptor 0 ends
 		io.Copy(io.Discard, p.Stdin)
+	case "hide": // lives on without its parent
+		syscall.Close(socketNumber)
+		io.Copy(io.Discard, p.Stdin)
 	case "lie":
 		s, _ := newSocket(socketNumber)
 		s.send(message{kind: typeDone, number: 1, status: 0}.record(), nil)
@@ -257,6 +260,7 @@ func TestDeathCostsJobsInHand(t *testing.T) {
 		{[]string{"die"}, int(syscall.SIGKILL)},
 		{[]string{"leave"}, 111 << 8},
 		{[]string{"lie"}, int(syscall.SIGKILL)}, // an answer for a job that it does not have
+		{[]string{"hide"}, int(syscall.SIGKILL)},
 	} {
 		r, w, _ := os.Pipe()
 		held := b.begin(r, "hold")
@@ -282,8 +286,8 @@ func TestDeathCostsJobsInHand(t *testing.T) {
 		}
 	}
 	log, _ := os.ReadFile(b.log.Name())
-	if n := strings.Count(string(log), "runs cold for"); n != 3 {
-		t.Errorf("the log speaks of %d deaths, want 3:\n%s", n, log)
+	if n := strings.Count(string(log), "runs cold for"); n != 4 {
+		t.Errorf("the log speaks of %d deaths, want 4:\n%s", n, log)
 	}
 }
 

@@ -220,23 +220,31 @@ func (p *process) retire() {
 	}
 }
 
-// end tells the process that there will be no more jobs. Its going is then expected.
+// end tells the process that there will be no more jobs. Its going is then expected,
+// and seen to.
 func (p *process) end() {
 	p.wake()
 	if !p.ended {
 		p.ended = true
 		p.s.finish()
+		time.AfterFunc(patience, p.kill)
 	}
 }
 
+// kill is harmless where the process is gone already.
+func (p *process) kill() { p.child.Signal(syscall.SIGKILL) }
+
 // serve reads what the process says until it is gone.
 func (p *process) serve() {
-	late := time.AfterFunc(patience, func() { p.child.Signal(syscall.SIGKILL) })
+	late := time.AfterFunc(patience, p.kill)
 	broken := p.listen(late)
 	late.Stop()
-	if broken != nil {
-		// What cannot be understood cannot be trusted with jobs either.
-		p.child.Signal(syscall.SIGKILL)
+	p.k.mu.Lock()
+	expected := p.ended
+	p.k.mu.Unlock()
+	if broken != nil || !expected {
+		// What cannot be understood, or talked to, cannot be trusted with jobs either.
+		p.kill()
 	}
 	status, err := p.child.Wait()
 	p.s.close()

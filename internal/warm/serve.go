@@ -131,7 +131,7 @@ func (sv *server) process(j job, descriptors []int) (*prog.Process, []*os.File) 
 	return &prog.Process{
 		Name: filepath.Base(j.args[0]), Args: j.args[1:], Env: j.env, Dir: j.dir,
 		Stdin: at[0], Stdout: at[1], Stderr: at[2], Extra: at[3:],
-		UID: sv.p.UID, PID: j.number, Warm: true,
+		UID: sv.p.UID, PID: j.number, Warm: true, Walled: sv.p.Walled,
 		Now: sv.p.Now,
 	}, files
 }
