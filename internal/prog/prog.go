@@ -54,6 +54,8 @@ type Process struct {
 	// Warm says that other jobs share the process, see package warm: it must not be
 	// turned into another program, and its descriptors are this job's alone.
 	Warm bool
+	// Walled says that the process can start no other, see package sandbox.
+	Walled bool
 
 	Now func() time.Time // the clock; UTC
 }

@@ -24,6 +24,7 @@ type Network int
 // The kinds of network, from least to most.
 const (
 	None    Network = iota
+	Callers         // take calls at a socket that it has been given
 	Syslog          // talk to local services
 	Clients         // connect to other hosts, and ask for this one's addresses
 )
@@ -42,10 +43,11 @@ func (w Wall) Build() error { return build(w) }
 // Around is Build as a step of prog.Main. A program that should have a wall and
 // cannot get what this system offers does not run.
 func Around(w Wall) prog.Option {
-	return func(*prog.Process) error {
+	return func(p *prog.Process) error {
 		if err := w.Build(); err != nil {
 			return fmt.Errorf("unable to build sandbox: %w", err)
 		}
+		p.Walled = refusesExec
 		return nil
 	}
 }

@@ -14,6 +14,9 @@ import (
 	"kernel.org/pub/linux/libs/security/libcap/psx"
 )
 
+// refusesExec says whether a walled program can start no other.
+const refusesExec = true
+
 // build is three steps, of which the first is the condition of the others:
 func build(w Wall) error {
 	// 1. No program that is started from here gains rights by it. Every thread of
@@ -67,12 +70,16 @@ var refused = []uint32{
 	unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE, unix.SYS_PERSONALITY, unix.SYS_ACCT, unix.SYS_QUOTACTL,
 	unix.SYS_SWAPON, unix.SYS_SWAPOFF, unix.SYS_REBOOT, unix.SYS_SETTIMEOFDAY, unix.SYS_CLOCK_SETTIME,
 	unix.SYS_ADJTIMEX, unix.SYS_SETUID, unix.SYS_SETGID, unix.SYS_SETGROUPS, unix.SYS_SETRESUID, unix.SYS_SETRESGID,
-	unix.SYS_LISTEN, unix.SYS_ACCEPT, unix.SYS_ACCEPT4,
+	unix.SYS_LISTEN,
 }
+
+// taking are the system calls by which calls are taken, which only Callers may.
+var taking = []uint32{unix.SYS_ACCEPT, unix.SYS_ACCEPT4}
 
 // families are the kinds of socket that each Network may make.
 var families = map[Network][]uint32{
 	None:    nil,
+	Callers: nil,
 	Syslog:  {unix.AF_UNIX},
 	Clients: {unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK},
 }
@@ -108,7 +115,11 @@ func program(n Network) []unix.SockFilter {
 		{Code: least, K: x32, Jf: 1},
 		refuse,
 	}
-	for _, number := range refused {
+	numbers := refused
+	if n != Callers {
+		numbers = append(taking[:len(taking):len(taking)], refused...)
+	}
+	for _, number := range numbers {
 		p = append(p, unix.SockFilter{Code: equal, K: number, Jf: 1}, refuse)
 	}
 	p = append(p, unix.SockFilter{Code: equal, K: unix.SYS_SOCKET, Jt: 1}, allow,
