@@ -8,6 +8,7 @@ package clean
 
 import (
 	"bufio"
+	"bytes"
 	"os"
 
 	"quail/internal/conf"
@@ -26,6 +27,7 @@ func Run(p *prog.Process) error {
 		return err
 	}
 	requests := bufio.NewReader(p.Stdin)
+	var answers []byte
 	for n := 0; ; n++ {
 		if n%sweepEvery == 0 {
 			dir.SweepPid(p.Now().Add(-queue.Ossified))
@@ -38,10 +40,22 @@ func Run(p *prog.Process) error {
 		if err != nil {
 			return nil
 		}
-		if _, err := p.Stdout.Write([]byte{answer(dir, line[:len(line)-1])}); err != nil {
+		answers = append(answers, answer(dir, line[:len(line)-1]))
+		if another(requests) {
+			continue
+		}
+		if _, err := p.Stdout.Write(answers); err != nil {
 			return prog.Exit(prog.StatusPermanent)
 		}
+		answers = answers[:0]
 	}
+}
+
+// another reports whether a whole request has come already: requests that come
+// together are answered together.
+func another(requests *bufio.Reader) bool {
+	there, _ := requests.Peek(requests.Buffered())
+	return bytes.IndexByte(there, 0) >= 0
 }
 
 func answer(dir queue.Dir, line []byte) byte {

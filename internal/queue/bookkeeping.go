@@ -4,12 +4,16 @@ import (
 	"bufio"
 	"errors"
 	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"quail/internal/envelope"
 )
+
+// Append adds the number as file names have it.
+func (id ID) Append(b []byte) []byte { return strconv.AppendUint(b, uint64(id), 10) }
 
 // Info is what is known of a preprocessed message.
 type Info struct {
@@ -47,9 +51,14 @@ type Pass struct {
 }
 
 // OpenPass begins reading.
-func (d Dir) OpenPass(id ID, c Channel) (*Pass, error) {
+func (d Dir) OpenPass(id ID, c Channel) (*Pass, error) { return d.openPass(id, c, os.O_RDONLY) }
+
+// ServePass is OpenPass for qmail-send, which marks the recipients whom it has served.
+func (d Dir) ServePass(id ID, c Channel) (*Pass, error) { return d.openPass(id, c, os.O_RDWR) }
+
+func (d Dir) openPass(id ID, c Channel, mode int) (*Pass, error) {
 	n := id.Recipients(c)
-	f, err := os.Open(d.Path(n))
+	f, err := os.OpenFile(d.Path(n), mode, 0)
 	if err != nil {
 		return nil, &Error{"unable to open", n, err}
 	}
@@ -89,15 +98,9 @@ func (p *Pass) Close() { p.f.Close() }
 
 // MarkDone marks the recipient at offset at as served: one byte, written in
 // place. It is not synced; a crash costs a second delivery, never a lost one.
-func (d Dir) MarkDone(id ID, c Channel, at int64) error {
-	n := id.Recipients(c)
-	f, err := os.OpenFile(d.Path(n), os.O_WRONLY, 0)
-	if err != nil {
-		return &Error{"trouble marking", n, err}
-	}
-	defer f.Close()
-	if _, err := f.WriteAt([]byte{'D'}, at); err != nil {
-		return &Error{"trouble marking", n, err}
+func (p *Pass) MarkDone(at int64) error {
+	if _, err := p.f.WriteAt([]byte{'D'}, at); err != nil {
+		return &Error{"trouble marking", p.name, err}
 	}
 	return nil
 }

@@ -2,9 +2,13 @@ package queue
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"quail/internal/envelope"
 )
@@ -21,62 +25,134 @@ var errUnknownType = errors.New("unknown record type")
 
 // Preprocessor is what its caller has to say to a message being preprocessed.
 type Preprocessor struct {
-	// Begun is called when the message is known to be there and its info file made.
-	Begun func()
-	// Info is called for each sender record, of which there is one, when it is written.
-	Info func(Todo)
 	// Route says where a recipient goes and under which address.
 	Route func(recipient string) (Channel, string)
+	// Birth is what the age of the message counts from, if that was before now.
+	Birth time.Time
+}
+
+// Preprocessed is what Preprocess has done, also where it failed.
+type Preprocessed struct {
+	Begun   bool                // the message was found and its info file made
+	Senders []Todo              // what was known at each sender record, of which there is one
+	Used    [len(Channels)]bool // which channels have recipients
 }
 
 // Preprocess writes info, local and remote of a message from its todo file, all
 // durable when it returns; removing todo, which commits S5, is qmail-clean's and
-// so the caller's business. It returns which channels have recipients.
+// so the caller's business.
 //
 // What an earlier, interrupted call left is removed first.
 //
 // Differs from qmail: a record that has lost its end, as in a damaged queue, is
 // trouble, here and in a Pass. The message stays; qmail drops that recipient.
-func (d Dir) Preprocess(id ID, by Preprocessor) (used [len(Channels)]bool, err error) {
+func (d Dir) Preprocess(id ID, by Preprocessor) (done Preprocessed, err error) {
 	f, err := os.Open(d.Path(id.Todo()))
 	if err != nil {
-		return used, &Error{"unable to open", id.Todo(), err}
+		return done, &Error{"unable to open", id.Todo(), err}
 	}
 	defer f.Close()
 	var todo Todo
 	st, err := os.Stat(d.Path(id.Mess()))
 	if err != nil {
-		return used, &Error{"unable to stat", id.Mess(), err}
+		return done, &Error{"unable to stat", id.Mess(), err}
 	}
 	todo.Size = st.Size()
 	for _, n := range []Name{id.Recipients(Local), id.Recipients(Remote), id.Info()} {
 		if err := d.Remove(n); err != nil {
-			return used, err
+			return done, err
 		}
 	}
-	p := preprocessing{Preprocessor: by, d: d, id: id, todo: todo}
+	p := preprocessing{Preprocessor: by, Preprocessed: &done, d: d, id: id, todo: todo}
 	defer p.close()
 	if p.info, err = d.createRecords(id.Info()); err != nil {
-		return used, err
+		return done, err
 	}
-	by.Begun()
+	done.Begun = true
 	if err := p.copyRecords(bufio.NewReader(f)); err != nil {
-		return used, err
+		return done, err
 	}
-	for _, w := range append([]*recordFile{p.info}, p.channels[:]...) {
-		if err := w.finish(); err != nil {
-			return used, err
+	for c := range Channels {
+		done.Used[c] = p.channels[c] != nil
+	}
+	return done, p.finish()
+}
+
+// maxSingle is more than the envelope of one recipient can have.
+const maxSingle = 4096
+
+// Single returns the envelope and the recipient of a queued message that may be
+// delivered before it is preprocessed: it has just one recipient, and nothing is
+// there that an interrupted Preprocess has left, which the removal of todo would make
+// valid. Preprocess is for all others, also to find out what is wrong with them.
+func (d Dir) Single(id ID) (todo Todo, recipient string, ok bool) {
+	records, err := d.readStart(id.Todo(), maxSingle)
+	if err != nil || len(records) == maxSingle {
+		return todo, "", false
+	}
+	if todo, recipient, ok = single(records); !ok {
+		return todo, "", false
+	}
+	var st unix.Stat_t
+	if unix.Stat(d.Path(id.Mess()), &st) != nil {
+		return todo, "", false
+	}
+	todo.Size = st.Size
+	for _, n := range []Name{id.Info(), id.Recipients(Local), id.Recipients(Remote)} {
+		if unix.Lstat(d.Path(n), &st) != unix.ENOENT {
+			return todo, "", false
 		}
 	}
-	for _, c := range Channels {
-		used[c] = p.channels[c] != nil
+	return todo, recipient, true
+}
+
+// single reads the records of a todo file with one recipient.
+func single(records []byte) (todo Todo, recipient string, ok bool) {
+	senders, recipients := 0, 0
+	for len(records) > 0 {
+		text, rest, whole := bytes.Cut(records, []byte{0})
+		if !whole || len(text) == 0 {
+			return todo, "", false
+		}
+		rec := envelope.Record{Type: text[0], Text: string(text[1:])}
+		records = rest
+		switch rec.Type {
+		case 'u':
+			todo.UID = rec.Number()
+		case 'p':
+			todo.PID = rec.Number()
+		case 'F':
+			todo.Sender = rec.Text
+			senders++
+		case 'T':
+			recipient = rec.Text
+			recipients++
+		default:
+			return todo, "", false
+		}
+		if recipients > senders { // the sender comes first
+			return todo, "", false
+		}
 	}
-	return used, nil
+	return todo, recipient, senders == 1 && recipients == 1
+}
+
+// readStart reads the first bytes of a file, all there are or limit.
+func (d Dir) readStart(n Name, limit int) ([]byte, error) {
+	fd, err := unix.Open(d.Path(n), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, limit)
+	got, err := unix.Read(fd, buf)
+	return buf[:max(got, 0)], err
 }
 
 // preprocessing is one call of Preprocess under way.
 type preprocessing struct {
 	Preprocessor
+	*Preprocessed
 	d        Dir
 	id       ID
 	todo     Todo
@@ -113,10 +189,7 @@ func (p *preprocessing) copyRecord(rec envelope.Record) error {
 		if err := p.info.write(rec); err != nil {
 			return err
 		}
-		if err := p.info.flush(); err != nil {
-			return err
-		}
-		p.Info(p.todo)
+		p.Senders = append(p.Senders, p.todo)
 	case 'T':
 		c, address := p.Route(rec.Text)
 		if p.channels[c] == nil {
@@ -133,6 +206,34 @@ func (p *preprocessing) copyRecord(rec envelope.Record) error {
 	return nil
 }
 
+// finish makes the files and their names durable.
+func (p *preprocessing) finish() error {
+	if err := p.info.flush(); err != nil {
+		return err
+	}
+	// What is synced next has to have the time that counts already.
+	if !p.Birth.IsZero() {
+		if err := os.Chtimes(p.d.Path(p.info.n), p.Birth, p.Birth); err != nil {
+			return &Error{"unable to utime", p.info.n, err}
+		}
+	}
+	for _, w := range append([]*recordFile{p.info}, p.channels[:]...) {
+		if w == nil {
+			continue
+		}
+		if err := w.flush(); err != nil {
+			return err
+		}
+		if err := w.f.Sync(); err != nil {
+			return &Error{"trouble fsyncing", w.n, err}
+		}
+		if err := p.d.syncDir(w.n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (p *preprocessing) close() {
 	for _, w := range append([]*recordFile{p.info}, p.channels[:]...) {
 		if w != nil {
@@ -143,7 +244,6 @@ func (p *preprocessing) close() {
 
 // recordFile is a file of records being written.
 type recordFile struct {
-	d Dir
 	n Name
 	f *os.File
 	w *bufio.Writer
@@ -154,7 +254,7 @@ func (d Dir) createRecords(n Name) (*recordFile, error) {
 	if err != nil {
 		return nil, &Error{"unable to create", n, err}
 	}
-	return &recordFile{d, n, f, bufio.NewWriter(f)}, nil
+	return &recordFile{n, f, bufio.NewWriter(f)}, nil
 }
 
 func (w *recordFile) write(rec envelope.Record) error {
@@ -169,18 +269,4 @@ func (w *recordFile) flush() error {
 		return &Error{"trouble writing to", w.n, err}
 	}
 	return nil
-}
-
-// finish makes the file and its name durable. A nil file has nothing to finish.
-func (w *recordFile) finish() error {
-	if w == nil {
-		return nil
-	}
-	if err := w.flush(); err != nil {
-		return err
-	}
-	if err := w.f.Sync(); err != nil {
-		return &Error{"trouble fsyncing", w.n, err}
-	}
-	return w.d.syncDir(w.n)
 }

@@ -228,7 +228,8 @@ func TestEnterPassesOverTakenNumbers(t *testing.T) {
 
 // preprocess preprocesses a message, saying nothing.
 func preprocess(d Dir, id ID) ([2]bool, error) {
-	return d.Preprocess(id, Preprocessor{Begun: func() {}, Info: func(Todo) {}, Route: route})
+	done, err := d.Preprocess(id, Preprocessor{Route: route})
+	return done.Used, err
 }
 
 // route sends what is @d to the local channel.
@@ -248,21 +249,17 @@ func TestPreprocess(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var seen Todo
-	var calls string
-	used, err := d.Preprocess(id, Preprocessor{
-		Begun: func() { calls += "begun " + read(t, d, id.Info()) },
-		Info:  func(todo Todo) { seen = todo; calls += " info " + read(t, d, id.Info()) },
-		Route: route,
-	})
-	if err != nil || used != [2]bool{true, true} {
-		t.Fatalf("used %v, %v", used, err)
+	if _, _, ok := d.Single(id); ok {
+		t.Error("a message with two recipients was taken for a single one")
 	}
-	if want := "begun  info Fa@b\x00"; calls != want {
-		t.Errorf("called, with info at that time: %q, want %q", calls, want)
+	birth := start.Add(-time.Hour)
+	done, err := d.Preprocess(id, Preprocessor{Route: route, Birth: birth})
+	if err != nil || !done.Begun || done.Used != [2]bool{true, true} {
+		t.Fatalf("%+v, %v", done, err)
 	}
-	if want := (Todo{PID: 77, UID: 1001, Sender: "a@b", Size: int64(len("Received: line\ntext\n"))}); seen != want {
-		t.Errorf("announced %+v, want %+v", seen, want)
+	want := Todo{PID: 77, UID: 1001, Sender: "a@b", Size: int64(len("Received: line\ntext\n"))}
+	if len(done.Senders) != 1 || done.Senders[0] != want {
+		t.Errorf("announced %+v, want %+v", done.Senders, want)
 	}
 	for n, want := range map[Name]string{
 		id.Info(): "Fa@b\x00", id.Recipients(Local): "Tv-c@d\x00", id.Recipients(Remote): "Te@f\x00",
@@ -272,8 +269,59 @@ func TestPreprocess(t *testing.T) {
 		}
 	}
 	info, err := d.ReadInfo(id)
-	if err != nil || info.Sender != "a@b" {
-		t.Errorf("info %+v, %v", info, err)
+	if err != nil || info.Sender != "a@b" || !info.Birth.Equal(birth) {
+		t.Errorf("info %+v, %v, want it born at %v", info, err, birth)
+	}
+}
+
+// Only what nothing else is known of may go around Preprocess.
+func TestSingle(t *testing.T) {
+	for _, c := range []struct {
+		name, todo string
+		spoil      func(d Dir, id ID) Name // a file to be made first
+		ok         bool
+	}{
+		{"one recipient", "u1001\x00p77\x00Fa@b\x00Tc@d\x00", nil, true},
+		{"empty addresses", "F\x00T\x00", nil, true},
+		{"two recipients", "Fa@b\x00Tc@d\x00Te@f\x00", nil, false},
+		{"none", "Fa@b\x00", nil, false},
+		{"two senders", "Fa@b\x00Fc@d\x00Te@f\x00", nil, false},
+		{"no sender", "Tc@d\x00", nil, false},
+		{"sender behind", "Tc@d\x00Fa@b\x00", nil, false},
+		{"foreign record", "Fa@b\x00Tc@d\x00Xy\x00", nil, false},
+		{"empty record", "Fa@b\x00Tc@d\x00\x00", nil, false},
+		{"end missing", "Fa@b\x00Tc@d", nil, false},
+		{"empty", "", nil, false},
+		{"long", "F" + strings.Repeat("a", maxSingle) + "\x00Tc@d\x00", nil, false},
+		{"info left", "Fa@b\x00Tc@d\x00", func(d Dir, id ID) Name { return id.Info() }, false},
+		{"local left", "Fa@b\x00Tc@d\x00", func(d Dir, id ID) Name { return id.Recipients(Local) }, false},
+		{"remote left", "Fa@b\x00Tc@d\x00", func(d Dir, id ID) Name { return id.Recipients(Remote) }, false},
+	} {
+		d := newQueue(t)
+		id := enter(t, d, "x", goodEnvelope)
+		if err := os.WriteFile(d.Path(id.Todo()), []byte(c.todo), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if c.spoil != nil {
+			if err := os.WriteFile(d.Path(c.spoil(d, id)), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if todo, recipient, ok := d.Single(id); ok != c.ok {
+			t.Errorf("%s: %+v, %q, %v", c.name, todo, recipient, ok)
+		}
+	}
+	d := newQueue(t)
+	id := enter(t, d, "text\n", "Fa@b\x00Tc@d\x00\x00")
+	todo, recipient, ok := d.Single(id)
+	if want := (Todo{PID: 77, UID: 1001, Sender: "a@b", Size: int64(len("Received: line\ntext\n"))}); !ok || todo != want || recipient != "c@d" {
+		t.Errorf("%+v, %q, %v, want %+v", todo, recipient, ok, want)
+	}
+	if err := os.Remove(d.Path(id.Mess())); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, ok := d.Single(id); ok {
+		t.Error("there is no message")
 	}
 }
 
@@ -306,7 +354,7 @@ func TestPassAndMark(t *testing.T) {
 		t.Fatal(err)
 	}
 	pass := func() (out string) {
-		p, err := d.OpenPass(id, Local)
+		p, err := d.ServePass(id, Local)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -321,7 +369,7 @@ func TestPassAndMark(t *testing.T) {
 			}
 			out += fmt.Sprintf("%s %v;", r.Address, r.Done)
 			if r.Address == "v-bb@d" {
-				if err := d.MarkDone(id, Local, r.At); err != nil {
+				if err := p.MarkDone(r.At); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -428,24 +476,28 @@ func FuzzPreprocess(f *testing.F) {
 			t.Fatal(err)
 		}
 		var routed []string
-		used, err := d.Preprocess(id, Preprocessor{func() {}, func(Todo) {}, func(r string) (Channel, string) {
+		_, recipient, alone := d.Single(id)
+		done, err := d.Preprocess(id, Preprocessor{Route: func(r string) (Channel, string) {
 			routed = append(routed, r)
 			return Local, r
 		}})
+		if alone && (err != nil || len(routed) != 1 || routed[0] != recipient || len(done.Senders) != 1) {
+			t.Fatalf("%q is for %q alone, but preprocessing says %v, %+v, %v", todo, recipient, routed, done, err)
+		}
 		if err != nil {
 			return
 		}
 		if want := bytes.Count(append([]byte{0}, todo...), []byte("\x00T")); want != len(routed) {
 			t.Fatalf("%q: %d recipients, want %d", todo, len(routed), want)
 		}
-		if used[Local] != (len(routed) > 0) {
-			t.Fatalf("%q: used %v with %d recipients", todo, used, len(routed))
+		if done.Used[Local] != (len(routed) > 0) {
+			t.Fatalf("%q: used %v with %d recipients", todo, done.Used, len(routed))
 		}
 		if len(routed) == 0 {
 			return
 		}
 		before := read(t, d, id.Recipients(Local))
-		p, err := d.OpenPass(id, Local)
+		p, err := d.ServePass(id, Local)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -456,7 +508,7 @@ func FuzzPreprocess(f *testing.F) {
 				t.Fatalf("recipient %d is %+v, %v, want %q", i, r, err, want)
 			}
 			if i == ((mark%len(routed))+len(routed))%len(routed) {
-				if err := d.MarkDone(id, Local, r.At); err != nil {
+				if err := p.MarkDone(r.At); err != nil {
 					t.Fatal(err)
 				}
 				after := read(t, d, id.Recipients(Local))

@@ -141,7 +141,7 @@ func (s *sender) todoHeldUntil() int64 {
 
 // nextBounce returns when a bounce that waits can be started.
 func (s *sender) nextBounce() int64 {
-	if len(s.bounces.waiting) == 0 || s.bounces.underway >= maxBounces {
+	if len(s.bounces.waiting) == 0 || s.bounces.underway >= maxBounces || s.clean.busy() {
 		return s.now + maxSleep
 	}
 	return s.todoHeldUntil()

@@ -2,9 +2,13 @@ package send
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
+	"math"
 	"os"
+
+	"golang.org/x/sys/unix"
 
 	"quail/internal/delivery"
 	"quail/internal/queue"
@@ -17,10 +21,15 @@ type channel struct {
 	limit    int
 	attempts []*attempt // by delivery number; nil is free
 	used     int
-	alive    bool        // the spawner is there
-	requests chan []byte // to the goroutine that writes to it
+	alive    bool // the spawner is there
+	commands *os.File
+	requests []byte // still to be written to it
+	unread   int    // how many requests that is, with those that are being written
+	writing  bool   // somebody else waits for the spawner to take requests
 	due      schedule
-	pass     *pass
+	pass     *job // whose recipients are being read
+	held     []held
+	heldLast bool // the last delivery was of a held message
 }
 
 // attempt is a delivery under way.
@@ -37,6 +46,9 @@ type job struct {
 	id        queue.ID
 	c         *channel
 	sender    string
+	held      *held       // the message is delivered straight from todo; else nil
+	file      *queue.Pass // nil if it is not open
+	birth     int64
 	retry     int64 // when the message is due again if anybody is left
 	dying     bool  // too old: whoever is deferred now has failed
 	remaining int   // recipients seen in this pass and not done
@@ -44,52 +56,111 @@ type job struct {
 	complete  bool  // the pass has seen every recipient
 }
 
-// pass reads the recipients for a job.
-type pass struct {
-	*queue.Pass
-	job *job
-}
-
 // connect begins to talk to a spawner. hello is its limit, which the spawner
 // writes first of all.
 func (s *sender) connect(ch *channel, commands, reports *os.File) error {
+	reports, err := polled(reports)
+	if err != nil {
+		return err
+	}
 	r := bufio.NewReaderSize(reports, 16384)
 	hello, err := r.ReadByte()
 	if err != nil {
 		return err
 	}
+	if ch.commands, err = polled(commands); err != nil {
+		return err
+	}
 	ch.limit = min(ch.limit, int(hello))
 	ch.attempts = make([]*attempt, ch.limit)
 	ch.alive = true
-	// A delivery number is reused only after its report, so that no more requests
-	// than numbers can wait; unless reports come before the requests were read.
-	ch.requests = make(chan []byte, ch.limit)
-	go s.writeRequests(ch, commands)
 	go s.readReports(ch, r)
 	return nil
 }
 
-func (s *sender) writeRequests(ch *channel, commands *os.File) {
-	for request := range ch.requests {
-		if len(ch.requests) == cap(ch.requests)-1 { // there was no room for more
-			s.events <- func() {}
-		}
-		if _, err := commands.Write(request); err != nil {
-			s.events <- func() { s.lostSpawner(ch) }
-			return
-		}
+// polled returns the same pipe as a file on which goroutines wait without taking a
+// thread each. It makes our end of the pipe non-blocking, which nobody else has.
+func polled(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+// request writes the requests of a turn. If the spawner does not take them at once
+// another goroutine waits for it.
+func (s *sender) request(ch *channel) {
+	if len(ch.requests) == 0 || ch.writing || !ch.alive {
+		return
+	}
+	n, err := writeNow(ch.commands, ch.requests)
+	switch {
+	case err != nil:
+		s.lostSpawner(ch)
+	case n == len(ch.requests):
+		ch.requests, ch.unread = ch.requests[:0], 0
+	default:
+		rest, requests := ch.requests[n:], ch.unread
+		ch.requests, ch.writing = nil, true
+		go func() {
+			_, err := ch.commands.Write(rest)
+			s.events <- func() {
+				ch.writing = false
+				ch.unread -= requests
+				if err != nil {
+					s.lostSpawner(ch)
+				}
+			}
+		}()
 	}
 }
 
+// writeNow writes what there is room for.
+func writeNow(f *os.File, b []byte) (n int, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var failed error
+	err = raw.Write(func(fd uintptr) bool {
+		if n, failed = unix.Write(int(fd), b); failed == unix.EAGAIN || failed == unix.EINTR {
+			n, failed = 0, nil
+		}
+		return true
+	})
+	return n, errors.Join(err, failed)
+}
+
+// readReports makes events of reports, those that come together one.
 func (s *sender) readReports(ch *channel, r *bufio.Reader) {
 	for {
 		report, err := delivery.ReadReport(r)
+		reports := []delivery.Report{report}
+		for err == nil && another(r) {
+			report, err = delivery.ReadReport(r)
+			reports = append(reports, report)
+		}
 		if err != nil {
 			s.events <- func() { s.lostSpawner(ch) }
 			return
 		}
-		s.events <- func() { s.report(ch, report) }
+		s.events <- func() {
+			for _, report := range reports {
+				s.report(ch, report)
+			}
+		}
 	}
+}
+
+// another reports whether a whole report has come already.
+func another(r *bufio.Reader) bool {
+	there, _ := r.Peek(r.Buffered())
+	return len(there) > 1 && bytes.IndexByte(there[1:], 0) >= 0
 }
 
 // lostSpawner gives up all deliveries of a channel; those who got mail anyway will
@@ -102,54 +173,92 @@ func (s *sender) lostSpawner(ch *channel) {
 	}
 }
 
-// canStart reports whether a delivery can be handed out.
+// canStart reports whether a delivery can be handed out. Requests that the spawner
+// has not taken count as well: it may report deliveries without reading requests.
 func (ch *channel) canStart() bool {
-	return ch.alive && ch.used < ch.limit && len(ch.requests) < cap(ch.requests)
+	return ch.alive && ch.used < ch.limit && ch.unread < ch.limit
+}
+
+// nextDelivery returns when something can be done to deliver on a channel.
+func (s *sender) nextDelivery(ch *channel) int64 {
+	at := int64(math.MaxInt64)
+	if len(ch.held) > 0 && s.canTake() {
+		at = ch.held[0].since + heldLong
+	}
+	if !ch.canStart() {
+		return at
+	}
+	if ch.pass != nil || len(ch.held) > 0 {
+		return s.now
+	}
+	if e, ok := ch.due.min(); ok && s.jobs < s.maxJobs() {
+		at = min(at, e.due)
+	}
+	return at
+}
+
+// deliverStep hands recipients out until no delivery is free. Messages that are held
+// and those that are due take turns.
+func (s *sender) deliverStep(ch *channel) {
+	for range eventsATurn {
+		if s.exiting || !ch.canStart() {
+			return
+		}
+		due := ch.pass != nil || s.jobs < s.maxJobs() && ch.due.isDue(s.now)
+		switch {
+		case len(ch.held) > 0 && !(due && ch.heldLast):
+			ch.heldLast = true
+			s.startHeld(ch)
+		case due:
+			ch.heldLast = false
+			s.passStep(ch)
+		default:
+			return
+		}
+	}
 }
 
 // passStep opens a pass or hands out one recipient.
 func (s *sender) passStep(ch *channel) {
-	if s.exiting || ch.pass == nil && !s.openPass(ch) || !ch.canStart() {
+	if ch.pass == nil && !s.openPass(ch) {
 		return
 	}
-	r, err := ch.pass.Next()
+	j := ch.pass
+	r, err := j.file.Next()
 	switch {
 	case err == nil && r.Done:
 	case err == nil:
-		ch.pass.job.remaining++
-		s.start(ch, r)
+		j.remaining++
+		s.start(ch, j, r)
 	case err == io.EOF:
-		ch.pass.job.complete = true
+		j.complete = true
 		s.closePass(ch)
 	case errors.Is(err, queue.ErrUnknownType):
-		s.log.trouble("unknown record type in", ch.pass.job.id.Recipients(ch.c), "!")
+		s.log.trouble("unknown record type in", j.id.Recipients(ch.c), "!")
 		s.closePass(ch)
 	default:
-		s.log.trouble("trouble reading", ch.pass.job.id.Recipients(ch.c), "; will try again later")
+		s.log.trouble("trouble reading", j.id.Recipients(ch.c), "; will try again later")
 		s.closePass(ch)
 	}
 }
 
 // openPass begins with the earliest message that is due.
 func (s *sender) openPass(ch *channel) bool {
-	if s.jobs >= s.maxJobs() {
-		return false
-	}
 	id, ok := ch.due.takeDue(s.now)
 	if !ok {
 		return false
 	}
-	p, err := s.dir.OpenPass(id, ch.c)
+	p, err := s.dir.ServePass(id, ch.c)
 	if err == nil {
 		var info queue.Info
 		if info, err = s.dir.ReadInfo(id); err == nil {
 			birth := info.Birth.Unix()
 			s.jobs++
-			ch.pass = &pass{p, &job{
-				id: id, c: ch, sender: info.Sender, holds: 1,
+			ch.pass = &job{
+				id: id, c: ch, sender: info.Sender, file: p, birth: birth, holds: 1,
 				retry: nextRetry(birth, s.now, ch.c),
 				dying: s.now-birth > s.settings.lifetime,
-			}}
+			}
 			return true
 		}
 		p.Close()
@@ -161,31 +270,30 @@ func (s *sender) openPass(ch *channel) bool {
 }
 
 func (s *sender) closePass(ch *channel) {
-	ch.pass.Close()
-	j := ch.pass.job
+	j := ch.pass
 	ch.pass = nil
 	s.release(j)
 }
 
 // start hands a recipient to the spawner under the lowest free number.
-func (s *sender) start(ch *channel, r queue.Recipient) {
+func (s *sender) start(ch *channel, j *job, r queue.Recipient) {
 	number := 0
 	for ch.attempts[number] != nil {
 		number++
 	}
-	j := ch.pass.job
 	j.holds++
 	s.deliveries++
 	ch.attempts[number] = &attempt{n: s.deliveries, job: j, recipient: r}
 	ch.used++
 	s.log.starting(s.deliveries, j.id, ch.c, r.Address)
 	s.logStatus()
-	ch.requests <- delivery.Request{
+	ch.requests = delivery.Request{
 		Number:    byte(number),
 		Mess:      string(j.id.Mess())[len("mess/"):],
 		Sender:    senderFor(j.sender, r.Address),
 		Recipient: r.Address,
-	}.Append(nil)
+	}.Append(ch.requests)
+	ch.unread++
 }
 
 // report takes what a spawner says of a delivery.
@@ -200,21 +308,15 @@ func (s *sender) report(ch *channel, r delivery.Report) {
 		r.Letter = delivery.Permanent
 		r.Text += "I'm not going to try again; this message has been in the queue too long.\n"
 	}
-	switch r.Letter {
-	case delivery.Success:
-		s.log.success(a.n, r.Text)
-		s.markDone(a)
-	case delivery.Temporary:
-		s.log.deferral(a.n, r.Text)
-	case delivery.Permanent:
-		s.log.failure(a.n, r.Text)
-		// The paragraph must be there before the recipient is not tried again.
-		if !s.appendBounce(ch, a, r) {
-			return
-		}
-		s.markDone(a)
-	default:
-		s.log.mangled(a.n)
+	s.log.outcome(a.n, r)
+	switch {
+	case a.job.held != nil:
+		s.settle(a.job, r)
+	case r.Letter == delivery.Success:
+		s.markDone(a.job, a.recipient)
+	case r.Letter == delivery.Permanent:
+		s.fail(a.job, a.recipient, r, func() { s.free(ch, r.Number) })
+		return
 	}
 	s.free(ch, r.Number)
 }
@@ -228,40 +330,57 @@ func (s *sender) free(ch *channel, number byte) {
 	s.logStatus()
 }
 
-// appendBounce notes a failure for the bounce. Where that cannot be written the
-// delivery keeps its number and the report comes again: the failure is not
-// forgotten, and meanwhile other mail goes on.
+// fail notes a failure for the bounce, marks the recipient as done, and then goes on.
+// The paragraph must be there before the recipient is not tried again: where it cannot
+// be written a delivery keeps its number, and meanwhile other mail goes on.
 //
 // Differs from qmail: only this delivery waits, not the whole of qmail-send.
-func (s *sender) appendBounce(ch *channel, a *attempt, r delivery.Report) bool {
-	text := paragraph(s.settings.routes.withoutPrefix(a.recipient.Address), r.Text)
-	if err := s.dir.AppendBounce(a.job.id, text); err != nil {
+func (s *sender) fail(j *job, recipient queue.Recipient, r delivery.Report, then func()) {
+	text := paragraph(s.settings.routes.withoutPrefix(recipient.Address), r.Text)
+	if err := s.dir.AppendBounce(j.id, text); err != nil {
 		s.log.alert("unable to append to bounce message; HELP! sleeping...")
-		s.pauses = append(s.pauses, timer{s.now + retryDisk, func() {
-			if s.appendBounce(ch, a, r) {
-				s.markDone(a)
-				s.free(ch, r.Number)
-			}
-		}})
-		return false
+		s.failing++
+		s.later(retryDisk, func() {
+			s.failing--
+			s.fail(j, recipient, r, then)
+		})
+		return
 	}
-	return true
+	s.markDone(j, recipient)
+	then()
 }
 
-func (s *sender) markDone(a *attempt) {
-	if err := s.dir.MarkDone(a.job.id, a.job.c.c, a.recipient.At); err != nil {
-		s.log.trouble("trouble marking", a.job.id.Recipients(a.job.c.c), "; message will be delivered twice!")
+func (s *sender) markDone(j *job, recipient queue.Recipient) {
+	var err error
+	if j.file == nil { // it was not there before
+		j.file, err = s.dir.ServePass(j.id, j.c.c)
 	}
-	a.job.remaining--
+	if err == nil {
+		err = j.file.MarkDone(recipient.At)
+	}
+	if err != nil {
+		s.log.trouble("trouble marking", j.id.Recipients(j.c.c), "; message will be delivered twice!")
+	}
+	j.remaining--
 }
 
-// release drops one hold on a job. With the last one the job is over: the message
-// is due again, or this channel has nothing left to do for it.
+// release drops one hold on a job. With the last one the job is over.
 func (s *sender) release(j *job) {
 	if j.holds--; j.holds > 0 {
 		return
 	}
 	s.jobs--
+	if j.held == nil { // else settle goes on
+		s.conclude(j)
+	}
+}
+
+// conclude draws the sum of a job: the message is due again, or this channel has
+// nothing left to do for it.
+func (s *sender) conclude(j *job) {
+	if j.file != nil {
+		j.file.Close()
+	}
 	if !j.complete || j.remaining > 0 {
 		j.c.due.add(entry{j.retry, j.id})
 		return

@@ -51,23 +51,26 @@ func (s *sender) next(c *scan) (id queue.ID, ok bool) {
 	return 0, false
 }
 
-// loadQueue schedules what is in the queue at start. Nothing can be known without
-// it, so an unreadable directory is waited for.
-func (s *sender) loadQueue() {
-	c := scan{dirs: queue.Splits("info")}
-	for c.open() {
-		if id, ok := s.next(&c); ok {
+// loadStep schedules some of what was in the queue at start.
+func (s *sender) loadStep() {
+	for range stepsATurn {
+		if s.exiting || !s.loading.open() || !s.pauseOver(s.loading.paused) {
+			return
+		}
+		if id, ok := s.next(&s.loading); ok && !s.left[id] {
 			s.look(id)
 		}
-		if c.paused > 0 {
-			time.Sleep(retryDisk * time.Second)
-			c.paused = 0
+		if !s.loading.open() {
+			s.left, s.alarmed = nil, false
 		}
 	}
 }
 
 // look schedules a preprocessed message by what its files say.
 func (s *sender) look(id queue.ID) {
+	if s.taken[id] { // it is scheduled when it leaves todo
+		return
+	}
 	if exists, err := s.dir.Exists(id.Info()); err != nil {
 		s.lookLater(id, err)
 		return
@@ -90,7 +93,12 @@ func (s *sender) look(id queue.ID) {
 			return
 		}
 	}
-	s.enqueue(id, exists, func(c queue.Channel) int64 { return due[c].Unix() })
+	s.enqueue(id, exists, func(c queue.Channel) int64 {
+		if s.alarmed {
+			return min(due[c].Unix(), s.now)
+		}
+		return due[c].Unix()
+	})
 }
 
 func (s *sender) lookLater(id queue.ID, err error) {
@@ -114,43 +122,17 @@ func (s *sender) enqueue(id queue.ID, used [len(queue.Channels)]bool, due func(q
 	}
 }
 
-// todoStep preprocesses one message.
-func (s *sender) todoStep() {
-	if s.exiting || s.todoHeldUntil() > s.now {
-		return
-	}
-	if !s.todo.open() {
-		if !s.triggered && s.todo.due > s.now {
+// finishStep ends some of the messages that are done.
+func (s *sender) finishStep() {
+	for range stepsATurn {
+		if s.clean.busy() {
 			return
 		}
-		// The trigger counts as pulled again from here on: whatever is queued after
-		// the scan has begun gets another scan.
-		s.listen()
-		s.triggered = false
-		s.todo.due = s.now + rescanTodo
-		s.todo.dirs = []queue.Name{"todo"}
-	}
-	if !s.pauseOver(s.todo.paused) {
-		return
-	}
-	if id, ok := s.next(&s.todo); ok {
-		s.preprocess(id)
-	}
-}
-
-func (s *sender) preprocess(id queue.ID) {
-	used, err := s.dir.Preprocess(id, queue.Preprocessor{
-		Begun: func() { s.log.newMessage(id) },
-		Info:  func(t queue.Todo) { s.log.infoMessage(id, t) },
-		Route: s.settings.routes.route,
-	})
-	if err != nil {
-		doing, n := asQueueError(err)
-		s.log.trouble(doing, n, "")
-		return
-	}
-	if s.cleanUp("todo", id) {
-		s.enqueue(id, used, func(queue.Channel) int64 { return s.now })
+		id, ok := s.finished.takeDue(s.now)
+		if !ok {
+			return
+		}
+		s.finish(id)
 	}
 }
 
@@ -208,33 +190,37 @@ func (s *sender) endMessage(id queue.ID) {
 		s.finished.add(entry{s.now + retrySystem, id})
 		return
 	}
-	s.cleanUp("foop", id)
+	s.remove("foop", id, nil)
 }
 
-// debrisStep looks at one message that may have been given up before it was
-// queued, or after it was done.
+// debrisStep looks at some messages that may have been given up before they were
+// queued, or after they were done.
 func (s *sender) debrisStep() {
-	if !s.debris.open() {
-		if s.debris.due > s.now {
+	for range stepsATurn {
+		if !s.debris.open() {
+			if s.debris.due > s.now {
+				return
+			}
+			s.debris.dirs = queue.Splits("mess")
+		}
+		if !s.pauseOver(s.debris.paused) || s.clean.busy() {
 			return
 		}
-		s.debris.dirs = queue.Splits("mess")
-	}
-	if !s.pauseOver(s.debris.paused) {
-		return
-	}
-	id, ok := s.next(&s.debris)
-	if ok && s.isDebris(id) {
-		s.cleanUp("foop", id)
-	}
-	if !s.debris.open() {
-		s.debris.due = s.now + rescanMess
+		if id, ok := s.next(&s.debris); ok && s.isDebris(id) {
+			s.remove("foop", id, nil)
+		}
+		if !s.debris.open() {
+			s.debris.due = s.now + rescanMess
+		}
 	}
 }
 
 // isDebris reports whether a message is old, and certainly neither queued nor
 // preprocessed.
 func (s *sender) isDebris(id queue.ID) bool {
+	if s.taken[id] || s.clean.about(id) {
+		return false
+	}
 	accessed, err := s.dir.Accessed(id)
 	if err != nil || s.now <= accessed.Unix()+int64(queue.Ossified/time.Second) {
 		return false

@@ -11,6 +11,9 @@ type entry struct {
 // schedule is a heap of entries, earliest first: 16 bytes for each.
 type schedule []entry
 
+// spare is how many unused entries are not worth giving back.
+const spare = 4096
+
 // min returns the earliest entry.
 func (s schedule) min() (entry, bool) {
 	if len(s) == 0 {
@@ -39,6 +42,9 @@ func (s *schedule) removeMin() {
 	h := *s
 	last := h[len(h)-1]
 	h = h[:len(h)-1]
+	if cap(h) > spare && len(h) < cap(h)/4 { // give back what a large queue took
+		h = append(make(schedule, 0, cap(h)/2), h...)
+	}
 	*s = h
 	if len(h) == 0 {
 		return
@@ -61,6 +67,9 @@ func (s *schedule) removeMin() {
 	h[i] = last
 }
 
+// isDue reports whether an entry is due.
+func (s schedule) isDue(now int64) bool { return len(s) > 0 && s[0].due <= now }
+
 // takeDue removes and returns the earliest entry if it is due now.
 func (s *schedule) takeDue(now int64) (queue.ID, bool) {
 	e, ok := s.min()
@@ -69,6 +78,18 @@ func (s *schedule) takeDue(now int64) (queue.ID, bool) {
 	}
 	s.removeMin()
 	return e.id, true
+}
+
+// drop removes the entries of a message, if there are any. It looks at all there are,
+// so it is for schedules that are short.
+func (s *schedule) drop(id queue.ID) {
+	old := *s
+	*s = nil
+	for _, e := range old {
+		if e.id != id {
+			s.add(e)
+		}
+	}
 }
 
 // dueNow makes every entry due: all times equal is a heap in any order.

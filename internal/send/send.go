@@ -4,8 +4,13 @@
 // "qmail-start and qmail-send".
 //
 // One goroutine owns all state: it runs events, which others send it as
-// functions, and between them takes one small step of each kind of work. Nothing
-// but logging, files of the queue and qmail-clean can hold it up.
+// functions, and between them takes some small steps of each kind of work. Other
+// goroutines read new envelopes, preprocess, and inject bounces; requests to
+// qmail-clean and the spawners wait in memory, bounded, while those are busy.
+// Nothing but logging and short looks at files of the queue can hold the owner up.
+//
+// A message that waits for its next attempt takes 16 bytes of memory for each
+// channel that it is due on, and up to as much again while their number grows.
 //
 // Everything that must survive is in the queue. A crash loses the times of the
 // next attempts, which are then made at once, and may deliver twice whom a mark
@@ -16,9 +21,8 @@
 package send
 
 import (
-	"bufio"
 	"errors"
-	"io"
+	"math"
 	"os"
 	"os/signal"
 	"syscall"
@@ -26,7 +30,6 @@ import (
 
 	"quail/internal/conf"
 	"quail/internal/control"
-	"quail/internal/delivery"
 	"quail/internal/prog"
 	"quail/internal/queue"
 )
@@ -47,9 +50,12 @@ const (
 // maxBounces is how many bounces are injected at once if that takes longer.
 const maxBounces = 10
 
-// eventsATurn bounds how long a spawner that never stops reporting can keep
-// everything else waiting.
-const eventsATurn = 256
+// What is done of one kind before everything else gets its turn: eventsATurn bounds
+// how long a spawner that never stops reporting can keep all else waiting.
+const (
+	eventsATurn = 256
+	stepsATurn  = 32
+)
 
 // sender is the state of qmail-send.
 type sender struct {
@@ -59,6 +65,7 @@ type sender struct {
 	control  control.Dir
 	settings settings
 	events   chan func()
+	sleep    *time.Timer
 	now      int64 // seconds, taken once a turn
 
 	channels   [len(queue.Channels)]*channel
@@ -71,33 +78,45 @@ type sender struct {
 	trigger   *queue.Trigger // nil where there is none: then todo is looked at by the clock
 	todo      scan
 	triggered bool
+	taken     map[queue.ID]bool // messages in todo that are in hand
+	preparing int               // messages on whose files others work for us
 	debris    scan
 
-	clean struct {
-		requests *os.File
-		answers  *bufio.Reader
-	}
+	loading scan              // of what was in the queue at start
+	left    map[queue.ID]bool // messages that left todo while loading
+	alarmed bool              // all that is still to be loaded is due
+
+	clean   cleaner
 	bounces bounces
+	failing int // failures that still have to be noted
 	exiting bool
 }
 
 // timer is something to be done after a pause.
 type timer struct {
-	at int64
-	do func()
+	at, length int64
+	do         func()
 }
 
-// pauseOver reports whether a pause of retryDisk that ends at a time is over. It is
-// also if the clock has been set back, which could make it last for years.
-func (s *sender) pauseOver(end int64) bool { return end <= s.now || end > s.now+retryDisk }
+// over is also true if the clock has been set back, which could make a pause last for
+// years.
+func (t timer) over(now int64) bool { return t.at <= now || t.at > now+t.length }
+
+// pauseOver reports whether a pause of retryDisk that ends at a time is over.
+func (s *sender) pauseOver(end int64) bool { return timer{at: end, length: retryDisk}.over(s.now) }
+
+// later has something done after a pause.
+func (s *sender) later(length int64, do func()) {
+	s.pauses = append(s.pauses, timer{s.now + length, length, do})
+}
 
 // Run is qmail-send with the descriptors that qmail-start gives it: 0 the log, 1
 // and 2 to and from qmail-lspawn, 3 and 4 qmail-rspawn, 5 and 6 qmail-clean.
 func Run(p *prog.Process) error {
 	reports := p.Stderr
 	p.Stderr = p.Stdin // whatever we, or qmail-queue, have to complain of goes to the log
-	s := &sender{p: p, log: journal{p.Stdin}, events: make(chan func()), control: control.In(conf.Home), dir: queue.In(conf.Home)}
-	s.bounces.of = map[queue.ID]bool{}
+	s := newSender(p, queue.In(conf.Home))
+	defer s.log.flush()
 	if len(p.Extra) < 4 || p.Extra[0] == nil || p.Extra[1] == nil || p.Extra[2] == nil || p.Extra[3] == nil {
 		return s.cannotStart("descriptors 3 to 6 are not open; qmail-start has to start qmail-send")
 	}
@@ -108,12 +127,20 @@ func Run(p *prog.Process) error {
 	}
 	defer lock.Close()
 	s.now = p.Now().Unix()
-	s.loadQueue()
+	s.loading.dirs = queue.Splits("info")
 	s.logStatus()
+	s.log.flush()
 	s.loop()
 	s.storeSchedules()
 	s.log.exiting()
 	return nil
+}
+
+func newSender(p *prog.Process, dir queue.Dir) *sender {
+	return &sender{
+		p: p, log: journal{w: p.Stdin}, dir: dir, control: control.In(conf.Home), events: make(chan func(), eventsATurn), sleep: time.NewTimer(0),
+		taken: map[queue.ID]bool{}, left: map[queue.ID]bool{}, bounces: bounces{of: map[queue.ID]bool{}},
+	}
 }
 
 func (s *sender) cannotStart(why string) error {
@@ -148,7 +175,13 @@ func (s *sender) prepare(localReports *os.File) (lock *os.File, err error) {
 			return nil, s.cannotStart("hath the daemon spawn no fire?")
 		}
 	}
-	s.clean.requests, s.clean.answers = s.p.Extra[2], bufio.NewReader(s.p.Extra[3])
+	s.clean.requests = s.p.Extra[2]
+	answers, err := polled(s.p.Extra[3])
+	if err != nil {
+		lock.Close()
+		return nil, s.cannotStart("unable to read from qmail-clean")
+	}
+	go s.readAnswers(answers)
 	return lock, nil
 }
 
@@ -200,25 +233,39 @@ func (s *sender) loop() {
 		ending := s.exiting && !s.delivering()
 		s.wait()
 		s.endPauses()
+		s.loadStep()
 		s.todoStep()
 		for _, ch := range s.channels {
-			s.passStep(ch)
+			s.heldStep(ch)
+			s.deliverStep(ch)
 		}
 		if id, ok := s.unknown.takeDue(s.now); ok {
 			s.look(id)
 		}
 		if !ending {
-			if id, ok := s.finished.takeDue(s.now); ok {
-				s.finish(id)
-			}
+			s.finishStep()
 			s.bounceStep()
 		}
 		s.debrisStep()
+		s.tellOthers()
 	}
 }
 
-// busy reports whether deliveries or bounces are under way whose outcome counts.
-func (s *sender) busy() bool { return s.delivering() || s.bounces.underway > 0 }
+// tellOthers writes what a turn has to say: the log first, since what it tells must not
+// come after its consequences, then the requests.
+func (s *sender) tellOthers() {
+	s.log.flush()
+	s.askClean()
+	for _, ch := range s.channels {
+		s.request(ch)
+	}
+	s.log.flush() // of those who have gone
+}
+
+// busy reports whether anything is under way whose outcome counts.
+func (s *sender) busy() bool {
+	return s.delivering() || s.bounces.underway > 0 || s.preparing > 0 || s.failing > 0 || len(s.clean.waiting) > 0
+}
 
 // delivering reports whether deliveries are under way. Those of a spawner that has
 // gone will never be heard of.
@@ -236,15 +283,15 @@ func (s *sender) delivering() bool {
 func (s *sender) wait() {
 	s.now = s.p.Now().Unix()
 	if d := s.wakeUp() - s.now; d > 0 {
-		t := time.NewTimer(time.Duration(min(d, maxSleep)) * time.Second)
+		s.sleep.Reset(time.Duration(min(d, maxSleep)) * time.Second)
 		select {
 		case e := <-s.events:
 			s.now = s.p.Now().Unix() // it has been a while
 			e()
-		case <-t.C:
+		case <-s.sleep.C:
 			s.now = s.p.Now().Unix()
 		}
-		t.Stop()
+		s.sleep.Stop()
 	}
 	for range eventsATurn {
 		select {
@@ -258,30 +305,35 @@ func (s *sender) wait() {
 
 // wakeUp returns when the next step of any kind is due.
 func (s *sender) wakeUp() int64 {
-	at := s.nextStep(&s.debris)
+	at := int64(math.MaxInt64)
+	if !s.clean.busy() {
+		at = s.nextStep(&s.debris)
+	}
 	for _, t := range s.pauses {
 		at = min(at, t.at)
 	}
 	if s.exiting {
 		return at
 	}
-	todo := s.nextStep(&s.todo)
-	if s.triggered && !s.todo.open() {
-		todo = s.now
+	if s.canTake() {
+		todo := s.nextStep(&s.todo)
+		if s.triggered && !s.todo.open() {
+			todo = s.now
+		}
+		at = min(at, max(todo, s.todoHeldUntil()))
 	}
-	at = min(at, max(todo, s.todoHeldUntil()), s.nextBounce())
+	if s.loading.open() {
+		at = min(at, s.nextStep(&s.loading))
+	}
+	at = min(at, s.nextBounce())
 	for _, ch := range s.channels {
-		if ch.pass != nil && ch.canStart() {
-			at = s.now
-		}
-		if e, ok := ch.due.min(); ok && ch.pass == nil && s.jobs < s.maxJobs() {
-			at = min(at, e.due)
-		}
+		at = min(at, s.nextDelivery(ch))
 	}
-	for _, sch := range []schedule{s.unknown, s.finished} {
-		if e, ok := sch.min(); ok {
-			at = min(at, e.due)
-		}
+	if e, ok := s.unknown.min(); ok {
+		at = min(at, e.due)
+	}
+	if e, ok := s.finished.min(); ok && !s.clean.busy() {
+		at = min(at, e.due)
 	}
 	return at
 }
@@ -290,7 +342,7 @@ func (s *sender) endPauses() {
 	pauses := s.pauses
 	s.pauses = nil
 	for _, t := range pauses {
-		if s.pauseOver(t.at) {
+		if t.over(s.now) {
 			t.do()
 		} else {
 			s.pauses = append(s.pauses, t)
@@ -303,6 +355,7 @@ func (s *sender) tryEverything() {
 	for _, ch := range s.channels {
 		ch.due.dueNow(s.now)
 	}
+	s.alarmed = s.loading.open()
 }
 
 // reread takes up locals and virtualdomains, both or neither.
@@ -330,25 +383,6 @@ func (s *sender) logStatus() {
 		used[i], limit[i] = ch.used, ch.limit
 	}
 	s.log.status(used, limit, s.exiting)
-}
-
-// cleanUp has qmail-clean remove files, and waits for it.
-func (s *sender) cleanUp(what string, id queue.ID) bool {
-	_, err := io.WriteString(s.clean.requests, what+"/"+id.String()+"\x00")
-	var answer byte
-	if err == nil {
-		answer, err = s.clean.answers.ReadByte()
-	}
-	if err != nil {
-		s.log.alert("oh no! lost qmail-clean connection! dying...")
-		s.exiting = true
-		return false
-	}
-	if answer != delivery.CleanDone {
-		s.log.warning("qmail-clean unable to clean up " + what + "/" + id.String())
-		return false
-	}
-	return true
 }
 
 // asQueueError returns the operation and the file that err is about.

@@ -3,6 +3,7 @@ package send
 import (
 	"bufio"
 	"bytes"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -27,7 +28,7 @@ type testSender struct {
 	clock int64
 }
 
-func newSender(t *testing.T) *testSender {
+func newTestSender(t *testing.T) *testSender {
 	t.Helper()
 	dir := queue.Dir(t.TempDir())
 	dirs := []queue.Name{"pid", "intd", "todo", "bounce", "lock"}
@@ -40,34 +41,82 @@ func newSender(t *testing.T) *testSender {
 		}
 	}
 	s := &testSender{t: t, clock: 1767588414}
-	p := &prog.Process{Now: func() time.Time { return time.Unix(s.clock, 0).UTC() }}
-	s.sender = &sender{p: p, log: journal{&s.lines}, dir: dir, events: make(chan func()),
-		settings: mustRead(t, map[string]string{"me": "me.example\n"}), now: s.clock}
-	s.bounces.of = map[queue.ID]bool{}
+	s.sender = newSender(&prog.Process{Now: func() time.Time { return time.Unix(s.clock, 0).UTC() }}, dir)
+	s.log.w = &s.lines
+	s.settings, s.now = mustRead(t, map[string]string{"me": "me.example\n"}), s.clock
+	s.todo.due, s.debris.due = math.MaxInt64, math.MaxInt64 // until the test says so
 	for _, c := range queue.Channels {
-		s.channels[c] = &channel{c: c, limit: 2, attempts: make([]*attempt, 2), alive: true, requests: make(chan []byte, 2)}
+		s.channels[c] = &channel{c: c, limit: 2, attempts: make([]*attempt, 2), alive: true}
 	}
-	answers, clean, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	requests, toClean, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.clean.requests, s.clean.answers = toClean, bufio.NewReader(answers)
-	t.Cleanup(func() { toClean.Close(); answers.Close() })
-	go func() { // a qmail-clean that only says that it did
+	s.cleaning(func(what string, id queue.ID) byte {
+		files := []queue.Name{id.Intd(), id.Mess()}
+		if what == "todo" {
+			files[1] = id.Todo()
+		}
+		for _, n := range files {
+			s.dir.Remove(n)
+		}
+		return delivery.CleanDone
+	})
+	return s
+}
+
+// cleaning starts a qmail-clean that answers each request as told; with 0 it goes.
+func (s *testSender) cleaning(answer func(what string, id queue.ID) byte) {
+	s.t.Helper()
+	answers, clean := s.pipe()
+	requests, toClean := s.pipe()
+	s.clean = cleaner{requests: toClean}
+	go s.readAnswers(answers)
+	go func() {
 		defer clean.Close()
+		defer requests.Close()
 		r := bufio.NewReader(requests)
 		for {
-			if _, err := r.ReadString(0); err != nil {
+			request, err := r.ReadString(0)
+			what, number, _ := strings.Cut(strings.TrimSuffix(request, "\x00"), "/")
+			id, _ := queue.ParseID(number)
+			if err != nil {
 				return
 			}
-			clean.Write([]byte{delivery.CleanDone})
+			a := answer(what, id)
+			if a == 0 {
+				return
+			}
+			clean.Write([]byte{a})
 		}
 	}()
-	return s
+}
+
+func (s *testSender) pipe() (r, w *os.File) {
+	s.t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { r.Close(); w.Close() })
+	return r, w
+}
+
+// event runs the next event, and what others are to be told of it.
+func (s *testSender) event() {
+	s.t.Helper()
+	select {
+	case e := <-s.events:
+		e()
+	case <-time.After(10 * time.Second):
+		s.t.Fatal("nothing happens")
+	}
+	s.askClean()
+}
+
+// settled runs events until nothing is under way but deliveries.
+func (s *testSender) settled() {
+	s.t.Helper()
+	s.askClean()
+	for s.preparing > 0 || len(s.clean.waiting) > 0 {
+		s.event()
+	}
 }
 
 // file writes a file of the queue.
@@ -88,6 +137,7 @@ func (s *testSender) read(n queue.Name) string {
 
 // said returns the log since the last call.
 func (s *testSender) said() string {
+	s.log.flush()
 	defer s.lines.Reset()
 	return s.lines.String()
 }
@@ -124,7 +174,7 @@ func (s *testSender) begin() *channel {
 // A spawner that reports a delivery again while the first report still has to be
 // noted cannot make qmail-send lose its books.
 func TestReportTwice(t *testing.T) {
-	s := newSender(t)
+	s := newTestSender(t)
 	ch := s.begin()
 	if err := os.Remove(s.dir.Path("bounce")); err != nil {
 		t.Fatal(err)
@@ -156,7 +206,7 @@ func TestReportTwice(t *testing.T) {
 
 // A pause must not last longer because the clock has been set back.
 func TestPauseAndClock(t *testing.T) {
-	s := newSender(t)
+	s := newTestSender(t)
 	ch := s.begin()
 	if err := os.Remove(s.dir.Path("bounce")); err != nil {
 		t.Fatal(err)
@@ -185,7 +235,7 @@ func TestPauseAndClock(t *testing.T) {
 
 // Where the directory of a walk cannot be opened the walk goes on from there.
 func TestWalkKeepsItsPlace(t *testing.T) {
-	s := newSender(t)
+	s := newTestSender(t)
 	c := scan{dirs: []queue.Name{"mess/0", "mess/nosuch", "mess/1"}}
 	for range 10 {
 		s.next(&c)
@@ -198,7 +248,7 @@ func TestWalkKeepsItsPlace(t *testing.T) {
 // A message is not ended by somebody who cannot tell whether it was bounced to
 // whom.
 func TestFinishWithoutSender(t *testing.T) {
-	s := newSender(t)
+	s := newTestSender(t)
 	const id queue.ID = 24
 	for _, info := range []string{"", "Fa@b", "Xa\x00"} {
 		s.finished = nil
@@ -220,7 +270,7 @@ func TestFinishWithoutSender(t *testing.T) {
 // more, by an entry that trouble with a file has left. It must not be answered, or
 // ended, twice.
 func TestOneBounceAMessage(t *testing.T) {
-	s := newSender(t)
+	s := newTestSender(t)
 	s.queueing("cat >/dev/null; echo x >>ran")
 	const id queue.ID = 24
 	s.file(id.Info(), "Fa@b\x00")
@@ -233,7 +283,8 @@ func TestOneBounceAMessage(t *testing.T) {
 	if s.bounces.underway != 1 {
 		t.Fatalf("%d bounces are under way", s.bounces.underway)
 	}
-	(<-s.events)()
+	s.event()
+	s.settled()
 	s.finish(id)
 	s.bounceStep()
 	ran, _ := os.ReadFile(filepath.Join(conf.Home, "ran"))
@@ -245,7 +296,7 @@ func TestOneBounceAMessage(t *testing.T) {
 
 // Bounces go one after another, but one that hangs does not stop the others.
 func TestBouncesThatHang(t *testing.T) {
-	s := newSender(t)
+	s := newTestSender(t)
 	s.queueing("cat >/dev/null; read x <fifo; exit 53")
 	fifo := filepath.Join(conf.Home, "fifo")
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
@@ -271,6 +322,7 @@ func TestBouncesThatHang(t *testing.T) {
 	const last queue.ID = 100 // needs no bounce
 	s.file(last.Info(), "Fa@b\x00")
 	s.finish(last)
+	s.settled()
 	if got := s.said(); got != "end msg 100\n" {
 		t.Errorf("log %q", got)
 	}
@@ -282,7 +334,7 @@ func TestBouncesThatHang(t *testing.T) {
 	defer f.Close()
 	for range maxBounces {
 		f.WriteString("go\n")
-		(<-s.events)()
+		s.event()
 	}
 	if n := strings.Count(s.said(), "warning: "+bounceTrouble+"\n"); n != maxBounces || s.busy() {
 		t.Errorf("%d bounces failed, want %d", n, maxBounces)
@@ -291,7 +343,7 @@ func TestBouncesThatHang(t *testing.T) {
 
 // A lifetime beyond all numbers is not over at once.
 func TestEndlessLifetime(t *testing.T) {
-	s := newSender(t)
+	s := newTestSender(t)
 	s.settings.lifetime = math.MaxInt64
 	ch := s.begin()
 	s.report(ch, delivery.Report{Letter: delivery.Temporary, Text: "later\n"})
@@ -302,7 +354,7 @@ func TestEndlessLifetime(t *testing.T) {
 
 // What cannot be opened is named: the recipients or the message's info.
 func TestTroubleOpening(t *testing.T) {
-	s := newSender(t)
+	s := newTestSender(t)
 	const id queue.ID = 24
 	ch := s.channels[queue.Remote]
 	for _, want := range []string{"remote/1/24", "info/1/24"} {
@@ -319,39 +371,49 @@ func TestTroubleOpening(t *testing.T) {
 // A spawner that reports deliveries whose requests it has not read cannot make
 // qmail-send wait for it.
 func TestSpawnerThatDoesNotRead(t *testing.T) {
-	s := newSender(t)
+	s := newTestSender(t)
 	const id queue.ID = 24
 	s.file(id.Info(), "Fa@b\x00")
 	s.file(id.Recipients(queue.Local), strings.Repeat("Tjoe@me.example\x00", 20))
 	ch := s.channels[queue.Local]
 	ch.due.add(entry{s.now, id})
 	for range 20 {
-		s.passStep(ch)
+		s.deliverStep(ch)
 		if ch.used > 0 {
 			s.report(ch, delivery.Report{Letter: delivery.Success})
 		}
 	}
-	if s.deliveries != uint64(cap(ch.requests)) || ch.canStart() {
+	if s.deliveries != uint64(ch.limit) || ch.canStart() {
 		t.Errorf("%d deliveries started, can start: %v", s.deliveries, ch.canStart())
 	}
-	// Once a request is read the owner of the books is told that there is room.
-	r, w, err := os.Pipe()
-	if err != nil {
+	// Nor with requests that are larger than a pipe: the owner of the books goes on, and
+	// is told when there is room.
+	r, w := s.pipe()
+	var err error
+	if ch.commands, err = polled(w); err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
-	go s.writeRequests(ch, w)
-	(<-s.events)()
-	if !ch.canStart() {
-		t.Error("woken up without need")
+	defer ch.commands.Close()
+	ch.requests = append(ch.requests, bytes.Repeat([]byte("x"), 1<<17)...)
+	want := len(ch.requests)
+	s.request(ch)
+	s.request(ch)
+	if ch.canStart() || !ch.writing {
+		t.Error("a spawner that does not read has room for requests")
 	}
-	close(ch.requests)
+	if n, err := io.ReadFull(r, make([]byte, want)); err != nil {
+		t.Errorf("%d bytes of requests, want %d: %v", n, want, err)
+	}
+	s.event()
+	if !ch.canStart() || ch.writing || ch.unread != 0 {
+		t.Errorf("woken up without need: %d requests are still to be read", ch.unread)
+	}
 }
 
 // ALRM makes everything due at the time when it comes, not when qmail-send went to
 // sleep: that time goes to disk.
 func TestAlarmTime(t *testing.T) {
-	s := newSender(t)
+	s := newTestSender(t)
 	s.debris.due, s.todo.due = s.clock+1000, s.clock+1000
 	ch := s.channels[queue.Local]
 	ch.due.add(entry{s.clock + 1000, 24})

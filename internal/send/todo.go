@@ -1,0 +1,228 @@
+package send
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"quail/internal/delivery"
+	"quail/internal/queue"
+)
+
+// Work on the files of new messages is done beside the main loop, which hears of
+// the results: preprocessing never waits for deliveries nor they for it.
+const (
+	maxPreparing = 20 // messages at once
+	// maxHeld is how many messages wait for a delivery straight from todo, on each
+	// channel: a minute at the longest. All others are preprocessed at once.
+	maxHeld  = 200
+	heldLong = 60
+)
+
+// held is a message with one recipient that waits to be delivered straight from
+// todo. If the first attempt succeeds it is never preprocessed: removing todo ends it.
+// If not it is preprocessed then, and the attempt counts as its first.
+type held struct {
+	id        queue.ID
+	since     int64
+	sender    string
+	recipient string // as routed
+}
+
+// todoStep takes messages up from todo as far as that can be done now.
+func (s *sender) todoStep() {
+	for range stepsATurn {
+		if !s.canTake() || s.todoHeldUntil() > s.now {
+			return
+		}
+		if !s.todo.open() {
+			if !s.triggered && s.todo.due > s.now {
+				return
+			}
+			// The trigger counts as pulled again from here on: whatever is queued after
+			// the scan has begun gets another scan.
+			s.listen()
+			s.triggered = false
+			s.todo.due = s.now + rescanTodo
+			s.todo.dirs = []queue.Name{"todo"}
+		}
+		if !s.pauseOver(s.todo.paused) {
+			return
+		}
+		if id, ok := s.next(&s.todo); ok && !s.taken[id] {
+			s.take(id)
+		}
+	}
+}
+
+// canTake reports whether another message can be taken up from todo.
+func (s *sender) canTake() bool {
+	return !s.exiting && s.preparing < maxPreparing && !s.clean.busy()
+}
+
+// take begins with a message in todo. Until it has left todo, or is given up for
+// now, no other scan takes it.
+func (s *sender) take(id queue.ID) {
+	s.taken[id] = true
+	s.preparing++
+	routes := s.settings.routes
+	go func() {
+		if todo, recipient, ok := s.dir.Single(id); ok {
+			s.events <- func() {
+				s.preparing--
+				s.hold(id, todo, recipient)
+			}
+			return
+		}
+		done, err := s.dir.Preprocess(id, queue.Preprocessor{Route: routes.route})
+		s.events <- func() {
+			s.preparing--
+			s.preprocessed(id, done, err)
+		}
+	}()
+}
+
+// preprocess preprocesses a message beside the main loop, which then does what comes
+// next.
+func (s *sender) preprocess(id queue.ID, by queue.Preprocessor, then func(queue.Preprocessed, error)) {
+	s.preparing++
+	go func() {
+		done, err := s.dir.Preprocess(id, by)
+		s.events <- func() {
+			s.preparing--
+			then(done, err)
+		}
+	}()
+}
+
+// hold keeps a message for a delivery straight from todo, if its channel has room.
+func (s *sender) hold(id queue.ID, todo queue.Todo, recipient string) {
+	if s.exiting {
+		delete(s.taken, id) // it is in todo for the next qmail-send
+		return
+	}
+	routes := s.settings.routes
+	c, address := routes.route(recipient)
+	ch := s.channels[c]
+	if !ch.alive || ch.limit == 0 || len(ch.held) >= maxHeld {
+		s.preprocess(id, queue.Preprocessor{Route: routes.route}, func(done queue.Preprocessed, err error) {
+			s.preprocessed(id, done, err)
+		})
+		return
+	}
+	s.log.newMessage(id)
+	s.log.infoMessage(id, todo)
+	ch.held = append(ch.held, held{id, s.now, todo.Sender, address})
+}
+
+// takeHeld returns the message that has been held for the longest time.
+func (ch *channel) takeHeld() held {
+	h := ch.held[0]
+	ch.held[0] = held{}
+	ch.held = ch.held[1:]
+	return h
+}
+
+// heldStep preprocesses what has been held too long.
+func (s *sender) heldStep(ch *channel) {
+	for s.canTake() && len(ch.held) > 0 && ch.held[0].tooLong(s.now) {
+		h := ch.takeHeld()
+		s.preprocess(h.id, queue.Preprocessor{Route: h.route(ch)}, func(done queue.Preprocessed, err error) {
+			done.Begun, done.Senders = false, nil // logged already
+			s.preprocessed(h.id, done, err)
+		})
+	}
+}
+
+// tooLong is also true if the clock has been set back.
+func (h held) tooLong(now int64) bool { return now >= h.since+heldLong || now < h.since }
+
+// route routes the recipient as it was routed when the message was taken up, which
+// the log may have said already.
+func (h held) route(ch *channel) func(string) (queue.Channel, string) {
+	return func(string) (queue.Channel, string) { return ch.c, h.recipient }
+}
+
+// preprocessed goes on with a message whose files are written, or could not be.
+func (s *sender) preprocessed(id queue.ID, done queue.Preprocessed, err error) {
+	if done.Begun {
+		s.log.newMessage(id)
+	}
+	for _, todo := range done.Senders {
+		s.log.infoMessage(id, todo)
+	}
+	if err != nil {
+		delete(s.taken, id)
+		// An earlier scan's message may leave todo before a later scan comes to it.
+		if doing, n := asQueueError(err); n != id.Todo() || !errors.Is(err, os.ErrNotExist) {
+			s.log.trouble(doing, n, "")
+		}
+		return
+	}
+	s.remove("todo", id, func(removed bool) {
+		s.leaveTodo(id)
+		if removed {
+			s.enqueue(id, done.Used, func(queue.Channel) int64 { return s.now })
+		}
+	})
+}
+
+// leaveTodo ends what this process does with a message in todo. Its info may come up
+// in other walks, which must not schedule it once more.
+func (s *sender) leaveTodo(id queue.ID) {
+	delete(s.taken, id)
+	s.unknown.drop(id)
+	if s.loading.open() {
+		s.left[id] = true
+	}
+}
+
+// startHeld delivers a message straight from todo.
+func (s *sender) startHeld(ch *channel) {
+	h := ch.takeHeld()
+	s.jobs++
+	s.start(ch, &job{
+		id: h.id, c: ch, sender: h.sender, held: &h, birth: s.now,
+		retry: nextRetry(s.now, s.now, ch.c), remaining: 1, complete: true,
+	}, queue.Recipient{Address: h.recipient})
+}
+
+// settle goes on with a message that has been delivered straight from todo, or has
+// not. The delivery is over and logged; what its report means for the queue is done
+// here, and tried again until it is done. A crash before that costs a second delivery.
+func (s *sender) settle(j *job, r delivery.Report) {
+	again := func() { s.later(retrySystem, func() { s.settle(j, r) }) }
+	if r.Letter == delivery.Success {
+		s.remove("todo", j.id, func(removed bool) {
+			if !removed {
+				again()
+				return
+			}
+			s.leaveTodo(j.id)
+			s.log.endMessage(j.id)
+			s.remove("foop", j.id, nil)
+		})
+		return
+	}
+	by := queue.Preprocessor{Route: j.held.route(j.c), Birth: time.Unix(j.birth, 0)}
+	s.preprocess(j.id, by, func(_ queue.Preprocessed, err error) {
+		if err != nil {
+			doing, n := asQueueError(err)
+			s.log.trouble(doing, n, "")
+			again()
+			return
+		}
+		s.remove("todo", j.id, func(removed bool) {
+			if !removed {
+				again()
+				return
+			}
+			s.leaveTodo(j.id)
+			if r.Letter == delivery.Permanent {
+				s.fail(j, queue.Recipient{Address: j.held.recipient}, r, func() { s.conclude(j) })
+			} else {
+				s.conclude(j)
+			}
+		})
+	})
+}
