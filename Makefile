@@ -28,7 +28,7 @@ RUNHOME = $(if $(filter command,$(origin QMAIL)),$(QMAIL),/var/tmp/quail$(addpre
 CONF = -X quail/internal/conf.$(1)
 ALIAS = $(if $(filter own,$(ACCOUNTS)),$(shell id -un),alias)
 LINK  = $(call CONF,home=$(QMAIL)) $(call CONF,split=$(SPLIT)) \
-	$(call CONF,mark=quail-linked-for:$(QMAIL):$(SPLIT):$(ALIAS):)
+	$(call CONF,mark=quail-linked-for:$(QMAIL):$(SPLIT):$(ALIAS):) $(call CONF,build=$(BUILD))
 ifeq ($(ACCOUNTS),own)
 LINK += $(foreach who,Alias Daemon Log Passwd Queue Remote Send,$(call CONF,user$(who)=$(shell id -un))) \
 	$(foreach which,Qmail Nofiles,$(call CONF,group$(which)=$(shell id -gn)))
@@ -36,6 +36,13 @@ endif
 
 # Programs that can be kept warm: their files end with the mark of internal/warm.
 WARM = qmail-getpw qmail-local qmail-remote qmail-smtpd
+
+# Programs that others of the same sources need not execute: see conf.Mark.
+BUILT = qmail-inject
+BUILD := $(shell cat `find cmd internal -name '*.go' ! -name '*_test.go' | LC_ALL=C sort` go.mod | cksum | sed 's/ .*//')
+
+# A mark is the last line of a file. The compiler leaves a file alone that is up to date.
+MARK = test "`tail -n 1 $(BIN)/$(1) | tr -dc '[:print:]'`" = $(2) || printf '\n%s\n' $(2) >>$(BIN)/$(1);
 
 # The entry point of internal/limits, where it has one.
 ENTRY = $(if $(filter linux,$(PLATFORM)),$(if $(filter amd64 arm64,$(PLATFORM)),-E quail_entry))
@@ -48,7 +55,7 @@ build: ## compile all programs into bin/, for the home QMAIL
 	@case '$(QMAIL)' in (*[!A-Za-z0-9/._-]*|*/|[!/]*) echo 'QMAIL must be an absolute path without odd characters'; false; esac
 	@echo 'compiling into $(BIN)/ for $(QMAIL)'
 	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w $(ENTRY) $(LINK)' -o $(BIN)/ ./cmd/...
-	@for p in $(WARM); do test "`tail -c 14 $(BIN)/$$p | tr -d '\n'`" = quail-warm-1 || printf '\nquail-warm-1\n' >>$(BIN)/$$p; done
+	@$(foreach p,$(WARM),$(call MARK,$p,quail-warm-1)) $(foreach p,$(BUILT),$(call MARK,$p,quail-build-$(BUILD):$p)) :
 
 install: ## put what was built into QMAIL, with users, tree and boot scripts (DESTDIR= for packagers)
 	@if test ! -x $(BIN)/qmail-queue; then $(MAKE) build; fi

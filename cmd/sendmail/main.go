@@ -25,13 +25,18 @@
 // # Security
 //
 // Runs as the caller and executes only the three programs named, by their path in
-// the qmail home. A caller that takes addresses from strangers must put "--"
+// the qmail home; what qmail-inject does it does itself where that is of its own
+// build. A caller that takes addresses from strangers must put "--"
 // before them.
 package main
 
 import (
+	"quail/internal/conf"
+	"quail/internal/inject"
 	"quail/internal/prog"
 	"quail/internal/sendmail"
 )
 
-func main() { prog.Main("sendmail", sendmail.Run) }
+func main() {
+	prog.Main("sendmail", sendmail.Program{Inject: inject.Run, Mark: conf.Mark("qmail-inject")}.Run)
+}

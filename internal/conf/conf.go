@@ -36,6 +36,10 @@ var (
 	// scripts/install finds in the file without running it: a word, the home, the
 	// split and the owner of HOME/alias, each followed by a colon. Only make sets it.
 	mark string
+
+	// build is a number that two programs have in common if they were built from
+	// the same sources. Only make sets it.
+	build string
 )
 
 var _ = consistent(mark)
@@ -68,6 +72,15 @@ var (
 	GroupQmail   = groupQmail
 	GroupNofiles = groupNofiles
 )
+
+// Mark returns what the file of a program ends with, put there by make, if it was
+// built from the same sources as this one; "" if this one was not built by make.
+func Mark(program string) string {
+	if build == "" {
+		return ""
+	}
+	return "\nquail-build-" + build + ":" + program + "\n"
+}
 
 // consistent holds the mark against the values that it repeats. It is also what
 // keeps the linker from leaving an unused string out.

@@ -3,6 +3,9 @@
 // becomes qmail-inject, qmail-smtpd or qmail-qread. See spec "Local injection",
 // section 8.
 //
+// Where bin/qmail-inject was built together with this program, it does itself what
+// qmail-inject would do, which saves starting it. Any other file there is executed.
+//
 // Its caller is often a web application, and option values are then a stranger's.
 // They are passed on as single arguments and variables, never read as anything
 // else; a program that wants them safe from options writes "--" before addresses.
@@ -10,6 +13,7 @@ package sendmail
 
 import (
 	"errors"
+	"io"
 	"os"
 
 	"quail/internal/conf"
@@ -19,8 +23,16 @@ import (
 
 const usage = "sendmail [ -t ] [ -fsender ] [ -Fname ] [ -bp ] [ -bs ] [ arg ... ]"
 
+// Program is the program sendmail.
+type Program struct {
+	// Inject is what qmail-inject does, and Mark what its file ends with if it does
+	// that; "" where nothing is marked.
+	Inject func(*prog.Process) error
+	Mark   string
+}
+
 // Run is the program sendmail, also when it is called mailq or newaliases.
-func Run(p *prog.Process) error {
+func (s Program) Run(p *prog.Process) error {
 	calledAs := p.Name
 	if home, err := os.Stat(conf.Home); err != nil || !home.IsDir() {
 		p.Name = "sendmail"
@@ -41,7 +53,31 @@ func Run(p *prog.Process) error {
 	case "newaliases":
 		return prog.Perm(errors.New("please use fastforward/newaliases instead"))
 	}
-	return c.inject(g.Rest)
+	become := c.inject(g.Rest)
+	if !s.is(become) {
+		return become
+	}
+	p.Name, p.Args, p.Env, p.Dir = "qmail-inject", become.Args[1:], become.Env, become.Dir
+	return s.Inject(p)
+}
+
+// is reports whether a program that this one is to become is its own Inject.
+func (s Program) is(b *prog.Become) bool {
+	if s.Mark == "" {
+		return false
+	}
+	f, err := os.Open(b.Dir + "/" + b.Args[0])
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
+		return false // whatever is wrong, exec says it
+	}
+	end := make([]byte, len(s.Mark))
+	n, err := f.ReadAt(end, st.Size()-int64(len(end)))
+	return (err == nil || err == io.EOF) && string(end[:n]) == s.Mark
 }
 
 // command is what the options have said so far.
@@ -109,7 +145,7 @@ func (c *command) session() prog.Env {
 
 // inject hands the message on to qmail-inject. A sender that was named is also
 // the author, and the caller's own name has no business beside it.
-func (c *command) inject(recipients []string) error {
+func (c *command) inject(recipients []string) *prog.Become {
 	env := c.env
 	args := []string{"bin/qmail-inject", c.recipients}
 	if c.hasSender {

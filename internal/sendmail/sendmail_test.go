@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case "sendmail", "mailq", "newaliases":
 		conf.Home = os.Getenv("HOME")
-		prog.Main("sendmail", Run)
+		prog.Main("sendmail", Program{}.Run)
 	}
 	os.Exit(m.Run())
 }
@@ -82,7 +82,7 @@ func TestBecomes(t *testing.T) {
 		{"exim", plain, nil, []string{"bin/qmail-inject", "-a", "--"}, plain},
 	} {
 		p, stderr := process(t, c.name, c.env, c.args...)
-		err := Run(p)
+		err := Program{}.Run(p)
 		var become *prog.Become
 		if !errors.As(err, &become) {
 			t.Errorf("%s %q: %v, %s", c.name, c.args, err, stderr())
@@ -92,6 +92,49 @@ func TestBecomes(t *testing.T) {
 		slices.Sort(c.wantEnv)
 		if !slices.Equal(become.Args, c.want) || !slices.Equal(become.Env, c.wantEnv) || become.Dir != conf.Home {
 			t.Errorf("%s %q: becomes %q with %q in %s, want %q with %q", c.name, c.args, become.Args, become.Env, become.Dir, c.want, c.wantEnv)
+		}
+	}
+}
+
+// What qmail-inject does is done here only if bin/qmail-inject says that it is of the
+// same build.
+func TestInjectsItself(t *testing.T) {
+	conf.Home = t.TempDir()
+	const mark = "\nmark\n"
+	if err := os.Mkdir(filepath.Join(conf.Home, "bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, file string
+		mode       os.FileMode
+		mark       string
+		itself     bool
+	}{
+		{"the same build", "program" + mark, 0o755, mark, true},
+		{"nothing but the mark", mark, 0o755, mark, true},
+		{"another build", "program\nmark2\n", 0o755, mark, false},
+		{"more after the mark", "program" + mark + "x", 0o755, mark, false},
+		{"not executable", "program" + mark, 0o644, mark, false},
+		{"shorter than the mark", "k\n", 0o755, mark, false},
+		{"empty", "", 0o755, mark, false},
+		{"not built by make", "program" + mark, 0o755, "", false},
+	} {
+		path := filepath.Join(conf.Home, "bin/qmail-inject")
+		os.Remove(path)
+		if err := os.WriteFile(path, []byte(c.file), c.mode); err != nil {
+			t.Fatal(err)
+		}
+		p, stderr := process(t, "sendmail", namedEnv, "-fj@h", "-t", "r")
+		var got *prog.Process
+		err := Program{Mark: c.mark, Inject: func(p *prog.Process) error { got = p; return nil }}.Run(p)
+		var become *prog.Become
+		if executes := errors.As(err, &become); executes == c.itself || (got != nil) != c.itself {
+			t.Errorf("%s: %v, %v, %s", c.name, got, err, stderr())
+			continue
+		}
+		if c.itself && (got.Name != "qmail-inject" || got.Dir != conf.Home || got.Env.Get("QMAILHOST") != "h" ||
+			!slices.Equal(got.Args, []string{"-H", "-f", "j@h", "--", "r"})) {
+			t.Errorf("%s: %+v", c.name, got)
 		}
 	}
 }
