@@ -158,7 +158,7 @@ func TestRefuses(t *testing.T) {
 		{"newaliases", nil, "sendmail: fatal: please use fastforward/newaliases instead\n"},
 	} {
 		p, stderr := process(t, c.name, nil, c.args...)
-		if status := p.Do(Run); status != 100 || stderr() != c.want {
+		if status := p.Do(Program{}.Run); status != 100 || stderr() != c.want {
 			t.Errorf("%s %q: status %d, %q, want %q", c.name, c.args, status, stderr(), c.want)
 		}
 	}
@@ -167,7 +167,7 @@ func TestRefuses(t *testing.T) {
 func TestNoHome(t *testing.T) {
 	conf.Home = filepath.Join(t.TempDir(), "absent")
 	p, stderr := process(t, "mailq", nil, "-z")
-	if status := p.Do(Run); status != 111 || stderr() != "sendmail: fatal: unable to switch to qmail home directory\n" {
+	if status := p.Do(Program{}.Run); status != 111 || stderr() != "sendmail: fatal: unable to switch to qmail home directory\n" {
 		t.Errorf("status %d, %q", status, stderr())
 	}
 }
