@@ -7,10 +7,13 @@
 #   SPLIT     subdirectories of mess, info, local and remote in the queue
 #   ACCOUNTS  qmail: the suite's own users and groups, made by install;
 #             own: whoever builds is all of them, which needs no root
+#   PROFILE   a directory, for developers: every program leaves profiles there
+#             (go tool pprof) when it ends; all users must be able to write to it
 
 QMAIL    = /var/qmail
 SPLIT    = 23
 ACCOUNTS = $(if $(and $(filter-out 0,$(UID)),$(filter-out /var/qmail,$(QMAIL))),own,qmail)
+PROFILE  =
 DESTDIR  =
 PORT     = 2525
 FUZZTIME = 10s
@@ -34,6 +37,11 @@ LINK += $(foreach who,Alias Daemon Log Passwd Queue Remote Send,$(call CONF,user
 	$(foreach which,Qmail Nofiles,$(call CONF,group$(which)=$(shell id -gn)))
 endif
 
+ifneq ($(PROFILE),)
+TAGS  = -tags profile
+LINK += -X quail/internal/prog.profiles=$(PROFILE)
+endif
+
 # Programs that can be kept warm: their files end with the mark of internal/warm.
 WARM = qmail-getpw qmail-local qmail-remote qmail-smtpd
 
@@ -54,7 +62,7 @@ help: ## this list
 build: ## compile all programs into bin/, for the home QMAIL
 	@case '$(QMAIL)' in (*[!A-Za-z0-9/._-]*|*/|[!/]*) echo 'QMAIL must be an absolute path without odd characters'; false; esac
 	@echo 'compiling into $(BIN)/ for $(QMAIL)'
-	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w $(ENTRY) $(LINK)' -o $(BIN)/ ./cmd/...
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false $(TAGS) -ldflags '-s -w $(ENTRY) $(LINK)' -o $(BIN)/ ./cmd/...
 	@$(foreach p,$(WARM),$(call MARK,$p,quail-warm-1)) $(foreach p,$(BUILT),$(call MARK,$p,quail-build-$(BUILD):$p)) :
 
 install: ## put what was built into QMAIL, with users, tree and boot scripts (DESTDIR= for packagers)

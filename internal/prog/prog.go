@@ -122,14 +122,17 @@ func Main(name string, run func(*Process) error, options ...Option) {
 		p.Name = filepath.Base(os.Args[0])
 	}
 	p.Dir, _ = syscall.Getwd() // "" if it is gone: then relative names fail when used
-	os.Exit(p.Do(func(p *Process) error {
+	end := profile(p)
+	status := p.Do(func(p *Process) error {
 		for _, o := range options {
 			if err := o(p); err != nil {
 				return err
 			}
 		}
 		return run(p)
-	}))
+	})
+	end()
+	os.Exit(status)
 }
 
 // Do runs the job that is this process and returns its exit status, having said on
