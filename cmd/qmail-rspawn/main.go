@@ -16,16 +16,18 @@
 package main
 
 import (
+	"time"
+
 	"quail/internal/conf"
 	"quail/internal/delivery"
 	"quail/internal/errno"
 	"quail/internal/mailaddr"
-	"quail/internal/proc"
 	"quail/internal/prog"
 	"quail/internal/queue"
 	"quail/internal/sandbox"
 	"quail/internal/spawn"
 	"quail/internal/tcpto"
+	"quail/internal/warm"
 )
 
 func main() { prog.Main("qmail-rspawn", run, sandbox.NoNewPrivileges()) }
@@ -36,23 +38,22 @@ func run(p *prog.Process) error {
 	if !ok {
 		program = "qmail-remote"
 	}
-	start := func(a spawn.Attempt) (*proc.Child, int) {
-		_, host, _ := mailaddr.Split(a.Recipient)
-		child, err := proc.Command{
-			Args:   []string{program, host, a.Sender, a.Recipient},
-			Env:    p.Env,
-			Dir:    queue.In(conf.Home).Path("mess"),
-			Stdin:  a.Message,
-			Stdout: a.Output,
-			Stderr: a.Output,
-		}.Start()
-		switch {
-		case err == nil:
-			return child, 0
-		case errno.Temporary(err):
-			return nil, prog.StatusTemporary
-		}
-		return nil, prog.StatusPermanent
+	keeper := warm.NewKeeper(warm.Settings{Idle: time.Minute, Spare: 1, Name: p.Name, Log: p.Stderr, Now: p.Now})
+	command := func(r delivery.Request) (c warm.Command, status int) {
+		_, host, _ := mailaddr.Split(r.Recipient)
+		return warm.Command{
+			Args: []string{program, host, r.Sender, r.Recipient},
+			Env:  p.Env,
+			Dir:  queue.In(conf.Home).Path("mess"),
+		}, 0
 	}
-	return spawn.Run(p, spawn.Spawner{Start: start, Report: delivery.RemoteReport, Keep: delivery.ReadRemote})
+	unable := func(err error) int {
+		if errno.Temporary(err) {
+			return prog.StatusTemporary
+		}
+		return prog.StatusPermanent
+	}
+	return spawn.Run(p, spawn.Spawner{
+		Keeper: keeper, Command: command, Unable: unable, Report: delivery.RemoteReport, Keep: delivery.ReadRemote,
+	})
 }

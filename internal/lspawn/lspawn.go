@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"quail/internal/cdbfile"
 	"quail/internal/conf"
@@ -25,10 +26,18 @@ import (
 	"quail/internal/prog"
 	"quail/internal/spawn"
 	"quail/internal/users"
+	"quail/internal/warm"
 )
 
 // maxRecord bounds what qmail-getpw may answer, in bytes.
 const maxRecord = 65536
+
+// A user's qmail-local is kept so long after its last delivery, and so many of them
+// at most.
+const (
+	idle  = 10 * time.Second
+	spare = 50
+)
 
 // maxOutput is one byte more than a report keeps, so that it can tell.
 const maxOutput = 3001
@@ -47,54 +56,56 @@ func Run(p *prog.Process) error {
 	if err != nil {
 		return err
 	}
-	l := &lspawn{p: p, getpw: getpw}
-	return spawn.Run(p, spawn.Spawner{Start: l.start, Report: delivery.LocalReport, Keep: keep})
+	keeper := warm.NewKeeper(warm.Settings{Idle: idle, Spare: spare, Name: "qmail-lspawn", Log: p.Stderr, Now: p.Now})
+	l := &lspawn{p: p, keeper: keeper, getpw: getpw}
+	return spawn.Run(p, spawn.Spawner{
+		Keeper: keeper, Command: l.command, Unable: unable, Report: delivery.LocalReport, Keep: keep,
+	})
 }
 
 type lspawn struct {
-	p     *prog.Process
-	getpw privs.Identity // who looks up accounts
+	p      *prog.Process
+	keeper *warm.Keeper
+	getpw  privs.Identity // who looks up accounts
 }
 
-// start runs qmail-local for one delivery. Its steps are what stands between a
+// command returns qmail-local for one delivery. Its steps are what stands between a
 // stranger's address and a process with a user's rights:
-func (l *lspawn) start(a spawn.Attempt) (*proc.Child, int) {
+func (l *lspawn) command(r delivery.Request) (c warm.Command, status int) {
 	// 1. An address without a local part belongs to nobody; qmail throws it away.
-	local, domain, _ := mailaddr.Split(a.Recipient)
+	local, domain, _ := mailaddr.Split(r.Recipient)
 	if local == "" {
-		return nil, 0
+		return c, 0
 	}
 	// 2. Whose is it? The administrator's assignments first, else an account's.
 	user, status := l.find(local)
 	if status != 0 {
-		return nil, status
+		return c, status
 	}
 	// 3. Never root, whoever says so.
 	if user.UID == 0 {
-		return nil, delivery.StatusRoot
+		return c, delivery.StatusRoot
 	}
 	// 4. The user's uid and the one group, no other; and only if we can.
 	id := privs.Identity{UID: user.UID, GID: user.GID}
 	if _, err := id.Credential(); err != nil {
-		return nil, delivery.StatusSoft
+		return c, delivery.StatusSoft
 	}
-	child, err := proc.Command{
+	return warm.Command{
 		Args: []string{"bin/qmail-local", "--", user.User, user.Home, local, user.Dash, user.Ext,
-			domain, a.Sender, l.p.Args[0]},
-		Env:    l.p.Env,
-		Dir:    conf.Home,
-		Stdin:  a.Message,
-		Stdout: a.Output,
-		Stderr: a.Output,
-		As:     &id,
-	}.Start()
-	switch {
-	case err == nil:
-		return child, 0
-	case errno.Temporary(err):
-		return nil, delivery.StatusExecSoft
+			domain, r.Sender, l.p.Args[0]},
+		Env: l.p.Env,
+		Dir: conf.Home,
+		As:  &id,
+	}, 0
+}
+
+// unable says what it means that qmail-local cannot be run.
+func unable(err error) int {
+	if errno.Temporary(err) {
+		return delivery.StatusExecSoft
 	}
-	return nil, delivery.StatusExecHard
+	return delivery.StatusExecHard
 }
 
 // find returns the assignment of a local part, or the status that says why there

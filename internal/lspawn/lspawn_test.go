@@ -13,7 +13,6 @@ import (
 	"quail/internal/delivery"
 	"quail/internal/privs"
 	"quail/internal/prog"
-	"quail/internal/spawn"
 	"quail/internal/users"
 )
 
@@ -118,29 +117,19 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-// Who must not, or cannot, be delivered to never gets a process.
-func TestStartRefuses(t *testing.T) {
+// Who must not be delivered to never gets a process.
+func TestCommandRefuses(t *testing.T) {
 	l := testHome(t)
-	script(t, "qmail-local", "exit 0")
-	attempt := func(recipient string) spawn.Attempt {
-		return spawn.Attempt{Request: delivery.Request{Recipient: recipient}}
-	}
-	if child, status := l.start(attempt("@me.example")); child != nil || status != 0 {
-		t.Errorf("an empty local part: %v, status %d, want it thrown away", child, status)
+	request := func(recipient string) delivery.Request { return delivery.Request{Recipient: recipient} }
+	if c, status := l.command(request("@me.example")); c.Args != nil || status != 0 {
+		t.Errorf("an empty local part: %q, status %d, want it thrown away", c.Args, status)
 	}
 	assign(t, "root\x000\x000\x00/root\x00\x00")
-	if child, status := l.start(attempt("joe@me.example")); child != nil || status != delivery.StatusRoot {
-		t.Errorf("root: %v, status %d, want %d", child, status, delivery.StatusRoot)
+	if c, status := l.command(request("joe@me.example")); c.Args != nil || status != delivery.StatusRoot {
+		t.Errorf("root: %q, status %d, want %d", c.Args, status, delivery.StatusRoot)
 	}
-	if os.Getuid() == 0 { // nobody else could become him
-		assign(t, "nobody\x0065534\x0065534\x00/\x00\x00")
-	} else {
-		assign(t, "me\x00"+strconv.Itoa(os.Getuid())+"\x00"+strconv.Itoa(os.Getgid())+"\x00/\x00\x00")
-	}
-	if err := os.Chmod(filepath.Join(conf.Home, "bin/qmail-local"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if child, status := l.start(attempt("joe@me.example")); child != nil || status != delivery.StatusExecHard {
-		t.Errorf("a qmail-local that cannot be run: %v, status %d, want %d", child, status, delivery.StatusExecHard)
+	assign(t, "me\x00"+strconv.Itoa(os.Getuid()+1)+"\x00"+strconv.Itoa(os.Getgid())+"\x00/\x00\x00")
+	if c, status := l.command(request("joe@me.example")); status == 0 && (c.As == nil || c.As.UID == 0) {
+		t.Errorf("joe is to be served by %q as %+v", c.Args, c.As)
 	}
 }

@@ -7,7 +7,9 @@
 // and slashes below queue/mess and must be a plain file of qmailq.
 //
 // One goroutine runs a delivery; they share the table of numbers in use and the
-// pipe of reports, each behind its own lock.
+// pipe of reports, each behind its own lock. Programs are run by a warm.Keeper: a
+// program that hangs, or whose user stops it, holds the numbers of its deliveries
+// and nothing else.
 package spawn
 
 import (
@@ -17,26 +19,28 @@ import (
 	"sync"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"quail/internal/conf"
 	"quail/internal/delivery"
 	"quail/internal/privs"
 	"quail/internal/proc"
 	"quail/internal/prog"
 	"quail/internal/queue"
+	"quail/internal/warm"
 )
-
-// Attempt is one delivery to be tried.
-type Attempt struct {
-	delivery.Request
-	Message *os.File // at its beginning, shared with nobody
-	Output  *os.File // what is written here becomes part of the report
-}
 
 // Spawner is what tells the two programs apart.
 type Spawner struct {
-	// Start starts the program. Where none is needed, or none can be started, it
-	// returns the status as if a program had exited with it.
-	Start func(Attempt) (child *proc.Child, status int)
+	// Keeper runs the programs. What it counted is logged at the end.
+	Keeper *warm.Keeper
+	// Command returns the program that is to try a delivery. Its descriptor 0 will be
+	// the message, at its beginning, 1 and 2 the pipe whose contents become part of
+	// the report. Where no program is needed, or none may be run, Command returns no
+	// arguments and the status as if one had exited with it.
+	Command func(delivery.Request) (c warm.Command, status int)
+	// Unable returns the status that stands for a program that cannot be started.
+	Unable func(error) (status int)
 	// Report turns the program's end into the text of a report.
 	Report func(delivery.Outcome) string
 	// Keep reads as much of the program's output as the report needs. The rest is
@@ -68,6 +72,7 @@ func Run(p *prog.Process, s Spawner) error {
 		r.serve(req, oversized)
 	}
 	r.underway.Wait()
+	s.Keeper.LogCounts()
 	return nil
 }
 
@@ -81,7 +86,9 @@ type running struct {
 	mu   sync.Mutex
 	busy [256]bool
 
-	writing sync.Mutex
+	writing sync.Mutex // guards unsent, and whose turn it is to write
+	unsent  []byte     // reports that wait for the write before theirs to end
+	turn    bool       // somebody writes
 	reports *os.File
 }
 
@@ -136,55 +143,122 @@ func (r *running) try(req delivery.Request) (report string) {
 		return refusal
 	}
 	defer message.Close()
-	output, write, err := os.Pipe()
+	output, write, err := outputPipe()
 	if err != nil {
 		return delivery.RefusePipe
 	}
 	defer output.Close()
-	child, status := r.Start(Attempt{req, message, write})
-	write.Close()
+	c, status := r.command(req, write)
+	if len(c.Args) == 0 {
+		return r.Report(delivery.Outcome{Code: status})
+	}
+	c.Stdin, c.Stdout, c.Stderr = message, write, write
+	ended := make(chan end, 1)
+	// The program may be run twice, warm and then cold, so its end of the pipe stays
+	// open here until it is over.
+	_, err = r.Keeper.Start(c, func(status proc.Status, err error) {
+		ended <- end{status, err}
+		write.Close()
+	})
+	if err != nil {
+		write.Close()
+		return r.Report(delivery.Outcome{Code: r.Unable(err)})
+	}
 	text := r.Keep(output)
 	io.Copy(io.Discard, output)
-	if child == nil {
-		return r.Report(delivery.Outcome{Code: status, Output: text})
-	}
-	end, err := child.Wait()
-	if err != nil {
+	e := <-ended
+	if e.err != nil {
 		return delivery.RefuseFork
 	}
-	return r.Report(delivery.Outcome{Crashed: end.Crashed(), Code: end.Code(), Output: text})
+	return r.Report(delivery.Outcome{Crashed: e.status.Crashed(), Code: e.status.Code(), Output: text})
+}
+
+// end is how a program ended, or why that is not known.
+type end struct {
+	status proc.Status
+	err    error
+}
+
+// command asks what is to be run; without that nobody writes to the pipe.
+func (r *running) command(req delivery.Request, write *os.File) (c warm.Command, status int) {
+	defer func() {
+		if len(c.Args) == 0 {
+			write.Close()
+		}
+	}()
+	return r.Command(req)
+}
+
+// outputPipe returns a pipe of which we wait for one end and programs get the other,
+// in the mode that they expect.
+func outputPipe() (r, w *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, err
+	}
+	w = os.NewFile(uintptr(fds[1]), "output of a program")
+	if _, err := unix.FcntlInt(uintptr(fds[0]), unix.F_SETFL, unix.O_NONBLOCK); err != nil {
+		w.Close()
+		unix.Close(fds[0])
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fds[0]), "output of a program"), w, nil
 }
 
 // open opens a message and makes sure that it is one.
 func (r *running) open(name string) (f *os.File, refusal string) {
-	f, err := os.OpenFile(r.mess+"/"+name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	path := r.mess + "/" + name
+	// Without waiting: it might be a fifo. A plain file does not mind.
+	var fd int
+	err := error(unix.EINTR)
+	for err == unix.EINTR {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	}
 	if err != nil {
 		return nil, delivery.RefuseOpen
 	}
-	var st syscall.Stat_t
-	switch err := syscall.Fstat(int(f.Fd()), &st); {
+	var st unix.Stat_t
+	switch err := unix.Fstat(fd, &st); {
 	case err != nil:
 		refusal = delivery.RefuseStat
-	case uint32(st.Mode)&syscall.S_IFMT != syscall.S_IFREG:
+	case uint32(st.Mode)&unix.S_IFMT != unix.S_IFREG:
 		refusal = delivery.RefuseType
 	case st.Uid != r.owner:
 		refusal = delivery.RefuseOwner
 	}
+	if refusal == "" {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, 0); err != nil { // programs expect that
+			refusal = delivery.RefuseStat
+		}
+	}
 	if refusal != "" {
-		f.Close()
+		unix.Close(fd)
 		return nil, refusal
 	}
-	return f, ""
+	return os.NewFile(uintptr(fd), path), ""
 }
 
 func (r *running) report(number byte, text string) {
 	r.write(delivery.AppendReport(nil, number, text))
 }
 
-// write sends whole reports. If qmail-send is gone nobody wants them: deliveries
-// go on and end in silence.
+// write sends whole reports. Those that come while others are being written go out
+// together. If qmail-send is gone nobody wants them: deliveries go on and end in
+// silence.
 func (r *running) write(b []byte) {
 	r.writing.Lock()
 	defer r.writing.Unlock()
-	r.reports.Write(b)
+	r.unsent = append(r.unsent, b...)
+	if r.turn {
+		return
+	}
+	r.turn = true
+	for len(r.unsent) > 0 {
+		batch := r.unsent
+		r.unsent = nil
+		r.writing.Unlock()
+		r.reports.Write(batch)
+		r.writing.Lock()
+	}
+	r.turn = false
 }

@@ -9,13 +9,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"quail/internal/conf"
 	"quail/internal/delivery"
-	"quail/internal/proc"
 	"quail/internal/prog"
+	"quail/internal/warm"
 )
 
 // spawner is a spawner at work whose deliveries are shell scripts: the senders.
@@ -51,7 +52,7 @@ func start(t *testing.T) *spawner {
 	s := &spawner{t: t, requests: requests, reports: bufio.NewReader(far), far: far, ended: make(chan error, 1)}
 	go func() {
 		p := &prog.Process{Stdin: in, Stdout: out}
-		s.ended <- Run(p, Spawner{Start: shell, Report: delivery.LocalReport, Keep: func(r io.Reader) []byte {
+		s.ended <- Run(p, Spawner{Keeper: keeper(t), Command: shell, Unable: unable, Report: delivery.LocalReport, Keep: func(r io.Reader) []byte {
 			b, _ := io.ReadAll(r)
 			return b
 		}})
@@ -73,19 +74,22 @@ func pipe(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
-func shell(a Attempt) (*proc.Child, int) {
-	switch a.Sender {
+func keeper(t *testing.T) *warm.Keeper {
+	return warm.NewKeeper(warm.Settings{Name: t.Name(), Log: nil, Now: time.Now})
+}
+
+func unable(error) int { return delivery.StatusExecSoft }
+
+func shell(r delivery.Request) (c warm.Command, status int) {
+	switch r.Sender {
 	case "status":
-		return nil, 75
+		return c, 75
 	case "panic":
 		panic("on purpose")
+	case "absent":
+		return warm.Command{Args: []string{"/nonexistent"}, Dir: conf.Home}, 0
 	}
-	child, err := proc.Command{Args: []string{"/bin/sh", "-c", a.Sender}, Env: prog.Env{"PATH=/usr/bin:/bin"},
-		Dir: conf.Home, Stdin: a.Message, Stdout: a.Output, Stderr: a.Output}.Start()
-	if err != nil {
-		return nil, delivery.StatusExecSoft
-	}
-	return child, 0
+	return warm.Command{Args: []string{"/bin/sh", "-c", r.Sender}, Env: prog.Env{"PATH=/usr/bin:/bin"}, Dir: conf.Home}, 0
 }
 
 func (s *spawner) ask(number byte, mess, script, recipient string) {
@@ -118,6 +122,7 @@ func TestDeliveries(t *testing.T) {
 		{1, "7/457", "exit 2", "@h", "Zqmail-local crashed.\n"},
 		{1, "7/457", "status", "@h", "Z"},
 		{1, "7/457", "panic", "@h", delivery.RefuseMemory},
+		{1, "7/457", "absent", "@h", "ZUnable to run qmail-local.\n"},
 		{120, "7/457", "", "@h", delivery.RefuseTooBig},
 		{255, "nonsense", "", "", delivery.RefuseTooBig}, // the number comes first
 		{1, "7/x", "", "", "DInternal error: messid has nonnumerics. (#5.3.5)\n"},
