@@ -26,6 +26,11 @@ var root = os.Geteuid() == 0
 // only when they have changed.
 var work = flag.String("work", fmt.Sprintf("/var/tmp/quail-suite-%d", os.Getuid()), "the directory that the tests use")
 
+// Every test is run twice: once with programs that stay warm between their jobs, where
+// nothing that could be warm may run cold, and once with -cold, with programs of which
+// none says that it can.
+var cold = flag.Bool("cold", false, "start every program for each of its jobs")
+
 var home, built string
 
 // The recipient of most tests: joe and joe-anything, whose home is in the suite's.
@@ -90,7 +95,10 @@ func must(t testing.TB, name string, args ...string) string {
 // suite is an installation that a test may run.
 type suite struct {
 	t   testing.TB
-	log *os.File // of qmail-send
+	log    *os.File // of qmail-send
+	errors *os.File // what all others say on descriptor 2
+
+	rough bool // the test makes trouble, after which jobs may run cold
 
 	inside []string // the command, if any, by which programs in the background are run
 }
@@ -103,7 +111,11 @@ func install(t testing.TB) *suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &suite{t: t, log: log}
+	errors, err := os.CreateTemp(t.TempDir(), "errors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &suite{t: t, log: log, errors: errors}
 	s.control("me", me+"\n")
 	s.control("locals", me+"\nlocalhost\n")
 	s.control("rcpthosts", me+"\n")
@@ -122,8 +134,11 @@ func install(t testing.TB) *suite {
 		if t.Failed() {
 			b, _ := os.ReadFile(s.log.Name())
 			t.Logf("the log:\n%s", tail(string(b), 6000))
+			b, _ = os.ReadFile(s.errors.Name())
+			t.Logf("complaints:\n%s", tail(string(b), 6000))
 		}
 	})
+	t.Cleanup(s.checkTemperature)
 	return s
 }
 
@@ -148,6 +163,9 @@ func layOut(t testing.TB) {
 		must(t, "sh", "../../scripts/install", "-t", "-b", built, home)
 		must(t, "mv", filepath.Join(home, "bin"), programs)
 		must(t, "mv", home, fresh)
+		if *cold {
+			chill(t, programs)
+		}
 		laidOut = true
 	}
 	must(t, "cp", "-a", fresh, home)
@@ -239,7 +257,7 @@ func (s *suite) spawn(stdout *os.File, env []string, program string, args ...str
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append([]string{"PATH=" + s.path("bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"}, env...)
 	cmd.Stdout = stdout
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = s.errors
 	if stdout == s.log {
 		cmd.Stderr = s.log
 	}
