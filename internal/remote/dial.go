@@ -12,6 +12,14 @@ import (
 	"quail/internal/tcpto"
 )
 
+const (
+	// headStart is how long an address has the race to itself before the next one
+	// of the same preference is tried beside it (RFC 8305, section 5).
+	headStart = 250 * time.Millisecond
+	// maxRacing bounds how many addresses of one host are tried at once.
+	maxRacing = 8
+)
+
 // dialer connects to the first candidate that can be had.
 type dialer struct {
 	timeout time.Duration
@@ -21,28 +29,101 @@ type dialer struct {
 	pid     int
 }
 
-// first tries the candidates in turn. Hosts that others have waited for in vain
-// of late are passed over, and what happens to the rest is remembered.
+// first tries the candidates, those of one preference before those of the next.
 func (d *dialer) first(ctx context.Context, candidates []candidate) (net.Conn, verdict) {
-	for _, c := range candidates {
-		skip, known := d.tcpto.Query(c.addr, d.now(), d.pid)
-		if skip {
+	for len(candidates) > 0 {
+		n := 1
+		for n < len(candidates) && candidates[n].pref == candidates[0].pref {
+			n++
+		}
+		if conn, v := d.race(ctx, candidates[:n]); v != noConnection {
+			return conn, v
+		}
+		candidates = candidates[n:]
+	}
+	return nil, noConnection
+}
+
+// attempt is what became of one candidate.
+type attempt struct {
+	candidate
+	known bool // to the tcpto file
+	conn  net.Conn
+	err   error
+}
+
+// race tries the candidates in turn, the next one as soon as the one before it has
+// failed or had its head start. The first connection made ends the race: nothing
+// is said of those that had not ended by then.
+//
+// Hosts that others have waited for in vain of late are passed over, and what
+// happens to the rest is remembered.
+//
+// Differs from qmail: addresses of one preference are not waited for one after
+// another.
+func (d *dialer) race(ctx context.Context, candidates []candidate) (net.Conn, verdict) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan attempt, len(candidates))
+	running, due := 0, true
+	next := time.NewTimer(headStart)
+	defer next.Stop()
+	for running > 0 || len(candidates) > 0 {
+		if due && len(candidates) > 0 && running < maxRacing {
+			c := candidates[0]
+			candidates = candidates[1:]
+			skip, known := d.tcpto.Query(c.addr, d.now(), d.pid)
+			if skip {
+				continue
+			}
+			go func() {
+				conn, err := d.dial(ctx, c.addr)
+				ended <- attempt{c, known, conn, err}
+			}()
+			running++
+			due = false
+			next.Reset(headStart)
 			continue
 		}
-		conn, err := d.dial(ctx, c.addr)
-		switch {
-		case err != nil && noSocket(err):
-			return nil, noSystem
-		case err != nil && timedOut(err):
-			d.tcpto.TimedOut(c.addr, d.now())
-		case known:
-			d.tcpto.Answered(c.addr)
-		}
-		if err == nil {
-			return conn, ""
+		select {
+		case <-next.C:
+			due = true
+		case a := <-ended:
+			running--
+			if v := d.remember(a); v != noConnection {
+				go closeAll(ended, running)
+				return a.conn, v
+			}
+			due = true
 		}
 	}
 	return nil, noConnection
+}
+
+// remember tells the tcpto file how an attempt ended, and what that means: ""
+// for a connection, noConnection for an address to be given up.
+func (d *dialer) remember(a attempt) verdict {
+	switch {
+	case a.err != nil && noSocket(a.err):
+		return noSystem
+	case a.err != nil && timedOut(a.err):
+		d.tcpto.TimedOut(a.addr, d.now())
+	case a.known:
+		d.tcpto.Answered(a.addr)
+	}
+	if a.err != nil {
+		return noConnection
+	}
+	return ""
+}
+
+// closeAll ends connections that nobody wants any more.
+func closeAll(ended <-chan attempt, running int) {
+	for range running {
+		if a := <-ended; a.err == nil {
+			a.conn.Close()
+		}
+	}
 }
 
 func (d *dialer) dial(ctx context.Context, addr netip.Addr) (net.Conn, error) {

@@ -19,24 +19,32 @@
 package remote
 
 import (
-	"bytes"
-	"context"
-	"os"
-	"strings"
-	"time"
-
-	"quail/internal/conf"
-	"quail/internal/control"
 	"quail/internal/localaddr"
 	"quail/internal/prog"
 	"quail/internal/resolve"
-	"quail/internal/tcpto"
 )
 
-// Run is qmail-remote.
+// Run is qmail-remote with one job.
 func Run(p *prog.Process) error {
 	r := Remote{Resolver: &resolve.Resolver{}, Local: localaddr.Local, Port: 25}
 	return r.Deliver(p)
+}
+
+// Program returns qmail-remote for a process that may be warm: its jobs share what
+// Keep lets them share.
+func Program() func(*prog.Process) error {
+	r := Remote{
+		Resolver: &resolve.Resolver{},
+		Local:    localaddr.Local,
+		Port:     25,
+		Keep:     new(Keep),
+	}
+	return func(p *prog.Process) error {
+		if p.Warm {
+			return r.Deliver(p)
+		}
+		return Run(p)
+	}
 }
 
 // Remote is what a delivery uses of its host.
@@ -44,6 +52,16 @@ type Remote struct {
 	Resolver *resolve.Resolver
 	Local    func() (localaddr.Set, error) // this host's own addresses
 	Port     uint16                        // where hosts listen unless a route says otherwise
+	Keep     *Keep                         // what jobs share; nil where there is one
+}
+
+// Keep is what many jobs, all at once or one after another, share: the zero value
+// is ready to be used.
+type Keep struct {
+	settings  settings
+	gathering gathering
+	pool      pool
+	rates     rates
 }
 
 // verdict is a report about the message: its letter and text. The empty one means
@@ -58,6 +76,7 @@ const (
 	noSystem     verdict = "ZSystem resources temporarily unavailable. (#4.3.0)\n"
 	softDNS      verdict = "ZSorry, I couldn't find any host by that name. (#4.1.2)\n"
 	noAddress    verdict = "DSorry, I couldn't find a mail exchanger or IP address. (#5.4.4)\n"
+	limited      verdict = "ZSorry, control/remotelimits lets no more mail go to that host for now. (#4.4.5)\n"
 	noConnection verdict = "ZSorry, I wasn't able to establish an SMTP connection. (#4.4.1)\n"
 	noMessage    verdict = "ZUnable to read message. (#4.3.0)\n"
 	partialLine  verdict = "DSMTP cannot transfer messages with partial final lines. (#5.6.2)\n"
@@ -67,120 +86,46 @@ const (
 )
 
 // Deliver does one delivery: arguments HOST SENDER RECIPIENT..., message on
-// Stdin, reports on Stdout. It never fails; who cannot be told is not told.
+// Stdin, reports on Stdout. Who cannot be told is not told. It fails only where
+// the job that it shared a transaction with did.
 func (r *Remote) Deliver(p *prog.Process) error {
-	var reports bytes.Buffer
-	v := r.deliver(p, &reports)
-	reports.WriteString(string(v))
-	reports.WriteByte(0)
-	p.Stdout.Write(reports.Bytes())
+	if len(p.Args) < 3 {
+		say(p, nil, usage)
+		return nil
+	}
+	m := newMail(p)
+	c, v := r.controls(p.Now())
+	switch {
+	case v != "":
+		m.end(v)
+	case m.breaksLine():
+		m.end(lineBreak)
+	default:
+		r.take(m, c, c.route(p.Args[0], r.Port))
+	}
+	if m.err != nil {
+		return m.err
+	}
+	say(p, m.reports.Bytes(), m.verdict)
 	return nil
 }
 
-func (r *Remote) deliver(p *prog.Process, reports *bytes.Buffer) verdict {
-	if len(p.Args) < 3 {
-		return usage
-	}
-	c, v := readControls()
-	if v != "" {
-		return v
-	}
-	m := mail{sender: p.Args[1], recipients: p.Args[2:], text: p.Stdin}
-	if m.breaksLine() {
-		return lineBreak
-	}
-	ctx := context.Background()
-	target := c.route(p.Args[0], r.Port)
-	candidates, v := r.find(ctx, target)
-	if v != "" {
-		return v
-	}
-	d := dialer{
-		timeout: c.timeoutConnect,
-		port:    target.port,
-		tcpto:   tcpto.In(conf.Home),
-		now:     p.Now,
-		pid:     p.PID,
-	}
-	conn, v := d.first(ctx, candidates)
-	if v != "" {
-		return v
-	}
-	defer conn.Close()
-	// From here on there is no other address to try, whatever happens.
-	return newSession(conn, c.heloHost, c.timeoutRemote, p.Now).deliver(m, reports)
+// say writes the reports, all at once.
+func say(p *prog.Process, recipients []byte, v verdict) {
+	p.Stdout.Write(append(append(recipients, v...), 0))
 }
 
-// controls are the control files that qmail-remote reads.
-type controls struct {
-	heloHost       string
-	timeoutConnect time.Duration
-	timeoutRemote  time.Duration
-	routes         control.Map
-}
-
-func readControls() (controls, verdict) {
-	// The final dot makes this need what chdir needs: a directory that may be entered.
-	if _, err := os.Stat(conf.Home + "/."); err != nil {
-		return controls{}, noHome
+// take has the mail's verdict made, by this job or by another one that it shares a
+// transaction with.
+func (r *Remote) take(m *mail, c controls, t target) {
+	if r.Keep == nil {
+		r.lead(&group{controls: c, target: t, mails: []*mail{m}})
+		return
 	}
-	dir := control.In(conf.Home)
-	var c controls
-	me, haveMe, err := dir.Line("me")
-	if err != nil {
-		return c, noControls
+	if g, mine := r.Keep.gathering.join(m, c, t); mine {
+		r.lead(g)
 	}
-	host, have, err := dir.Line("helohost")
-	if err != nil || !have && !haveMe {
-		return c, noControls
+	for g := <-m.orders; g != nil; g = <-m.orders {
+		r.lead(g)
 	}
-	if c.heloHost = me; have {
-		c.heloHost = host
-	}
-	if c.timeoutConnect, err = seconds(dir, "timeoutconnect", 60); err != nil {
-		return c, noControls
-	}
-	if c.timeoutRemote, err = seconds(dir, "timeoutremote", 1200); err != nil {
-		return c, noControls
-	}
-	if c.routes, _, err = dir.Map("smtproutes"); err != nil {
-		return c, noControls
-	}
-	return c, ""
-}
-
-// seconds reads a time; more than a year is a year, so that it can be added to.
-func seconds(dir control.Dir, name string, def int) (time.Duration, error) {
-	const year = 365 * 24 * 60 * 60
-	n, err := dir.Int(name, def)
-	return time.Duration(min(n, year)) * time.Second, err
-}
-
-// mail is what is to be delivered.
-type mail struct {
-	sender     string
-	recipients []string
-	text       *os.File
-}
-
-// breaksLine reports whether an address cannot be written in an SMTP command.
-//
-// Differs from qmail: such an address is refused instead of sent; its second line
-// would have been a command.
-func (m mail) breaksLine() bool {
-	for _, address := range append([]string{m.sender}, m.recipients...) {
-		if strings.ContainsAny(address, "\r\n") {
-			return true
-		}
-	}
-	return false
-}
-
-// size returns how long the message is, or -1 if that is not known beforehand.
-func (m mail) size() int64 {
-	info, err := m.text.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return -1
-	}
-	return info.Size()
 }

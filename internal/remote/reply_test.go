@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"quail/internal/prog"
 )
 
 // Whatever a server sends, a reply ends at a line end, not before its last line
@@ -95,11 +97,20 @@ func FuzzSession(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer message.Close()
-		m := mail{sender: "a@b", recipients: []string{"c@d", "e@f"}, text: message}
-		var out bytes.Buffer
-		v := newSession(heard, "me.test", time.Minute, time.Now).deliver(m, &out)
+		m := newMail(&prog.Process{Args: []string{"x.test", "a@b", "c@d", "e@f"}, Stdin: message})
+		s := newSession(heard, "me.test", time.Minute, time.Now)
+		v, err := s.greet()
+		switch {
+		case err != nil:
+			m.end(s.died())
+		case v != "":
+			m.end(v)
+		default:
+			s.carry(newTransaction([]*mail{m}, false), time.Now)
+		}
 		client.Close()
-		all := out.String() + string(v) + "\x00"
+		v = m.verdict
+		all := m.reports.String() + string(v) + "\x00"
 		if !reports.MatchString(all) {
 			t.Errorf("reports %q", all)
 		}

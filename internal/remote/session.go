@@ -2,16 +2,12 @@ package remote
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"io"
 	"net"
-	"strconv"
-	"strings"
 	"time"
 
 	"quail/internal/dottext"
-	"quail/internal/mailaddr"
 )
 
 // Classes of replies. What is below failure is success, whatever it means, for
@@ -20,6 +16,7 @@ const (
 	greeted   = 220
 	done      = 250
 	failure   = 400
+	closing   = 421
 	permanent = 500
 )
 
@@ -46,10 +43,19 @@ type session struct {
 	// What the server offers.
 	pipelining bool
 	size       bool
+
+	// What a further transaction has to know.
+	begun   time.Time   // when the connection was made
+	used    int         // transactions begun
+	open    bool        // the server has a sender that was not followed by a text
+	leaving bool        // one of the two has had enough: there is to be no other
+	broken  bool        // nothing more can be sent, not even QUIT
+	target  target      // where mail by this session goes
+	timer   *time.Timer // ends it while it is idle
 }
 
 func newSession(conn net.Conn, helo string, timeout time.Duration, now func() time.Time) *session {
-	s := &session{conn: conn, helo: helo, timeout: timeout, now: now}
+	s := &session{conn: conn, helo: helo, timeout: timeout, now: now, begun: now()}
 	s.in = bufio.NewReader(s)
 	s.peer = conn.RemoteAddr().String()
 	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
@@ -73,22 +79,6 @@ func (s *session) Write(b []byte) (int, error) {
 	return s.conn.Write(b)
 }
 
-// deliver speaks SMTP to its end. Reports about recipients go to reports.
-func (s *session) deliver(m mail, reports *bytes.Buffer) verdict {
-	for _, step := range []func(mail, *bytes.Buffer) (verdict, error){
-		s.greet, s.envelope, s.data,
-	} {
-		v, err := step(m, reports)
-		if err != nil {
-			return s.died()
-		}
-		if v != "" {
-			return v
-		}
-	}
-	return s.accepted()
-}
-
 // died is the verdict when the connection is gone.
 func (s *session) died() verdict {
 	v := "ZConnected to " + s.peer + " but connection died. "
@@ -98,17 +88,21 @@ func (s *session) died() verdict {
 	return verdict(v + "(#4.4.2)\n")
 }
 
-// accepted is the verdict when the final dot was answered well.
-func (s *session) accepted() verdict { return s.quit("K", " accepted message") }
+// says is a verdict with the server's address in it, and what it said last.
+func (s *session) says(before, after string) verdict {
+	return verdict(before + s.peer + after + ".\n" + s.said())
+}
 
-// quit ends the session in order, after a success or a refusal, and names the
-// server between before and after. The reply to QUIT is not waited for.
+// quit ends the session in order, if there is an order left to keep. The reply to
+// QUIT is not waited for.
 //
 // Differs from qmail: if the server is gone already the verdict stands. A message
 // that was accepted is not sent again because its server hung up first.
-func (s *session) quit(before, after string) verdict {
-	s.send("QUIT\r\n")
-	return verdict(before + s.peer + after + ".\n" + s.said())
+func (s *session) quit() {
+	if !s.broken {
+		s.send("QUIT\r\n")
+	}
+	s.conn.Close()
 }
 
 // said takes the text of the last reply for a report, once.
@@ -127,6 +121,9 @@ func (s *session) send(commands string) error {
 // answer reads the next reply.
 func (s *session) answer() (code uint64, err error) {
 	s.last, err = readReply(s.in)
+	if err == nil && s.last.code == closing {
+		s.leaving = true
+	}
 	return s.last.code, err
 }
 
@@ -141,14 +138,14 @@ func (s *session) ask(command string) (code uint64, err error) {
 // greet reads the greeting and says hello.
 //
 // Differs from qmail: EHLO comes first, HELO only where EHLO is refused.
-func (s *session) greet(mail, *bytes.Buffer) (verdict, error) {
+func (s *session) greet() (verdict, error) {
 	code, err := s.answer()
 	if err != nil {
 		return "", err
 	}
 	// A 5xx here is about the server, not about the mail, so it is temporary.
 	if code != greeted {
-		return s.quit("ZConnected to ", " but greeting failed"), nil
+		return s.says("ZConnected to ", " but greeting failed"), nil
 	}
 	if code, err = s.ask("EHLO " + s.helo + "\r\n"); err != nil {
 		return "", err
@@ -162,9 +159,35 @@ func (s *session) greet(mail, *bytes.Buffer) (verdict, error) {
 		return "", err
 	}
 	if code != done {
-		return s.quit("ZConnected to ", " but my name was rejected"), nil
+		return s.says("ZConnected to ", " but my name was rejected"), nil
 	}
 	return "", nil
+}
+
+// errStale says that a session which has carried mail before could not carry this
+// one: of which the server has not taken any notice.
+var errStale = errors.New("the session had ended")
+
+// carry takes the mails of a transaction to the server; all have a verdict then
+// but those that are left for the next one. The error is nil or errStale.
+func (s *session) carry(t *transaction, now func() time.Time) error {
+	again := s.used > 0
+	s.used++
+	s.now = now
+	v, err := s.envelope(t, again)
+	if err != nil && again && t.answered == 0 {
+		s.broken = true
+		return errStale
+	}
+	if err == nil && v == "" && t.accepted > 0 {
+		v, err = s.data(t)
+	}
+	if err != nil {
+		s.broken = true
+		v = s.died()
+	}
+	t.end(v)
+	return nil
 }
 
 // envelope sends the sender and the recipients and reports on each recipient.
@@ -172,84 +195,75 @@ func (s *session) greet(mail, *bytes.Buffer) (verdict, error) {
 // Differs from qmail: where the server takes it (RFC 2920), commands are sent in
 // groups. DATA is never among them, so a server can never take an empty text for
 // a message whose recipients it has all refused.
-func (s *session) envelope(m mail, reports *bytes.Buffer) (verdict, error) {
-	mailFrom := "MAIL FROM:<" + path(m.sender) + ">"
-	if size := m.size(); s.size && size >= 0 {
-		mailFrom += " SIZE=" + strconv.FormatInt(size, 10)
-	}
-	group := []string{mailFrom + "\r\n"}
-	hasMail := true
-	accepted := false
-	for i, recipient := range m.recipients {
-		group = append(group, "RCPT TO:<"+path(recipient)+">\r\n")
-		if s.pipelining && len(group) < batch && i+1 < len(m.recipients) {
-			continue
-		}
-		v, err := s.commands(group, hasMail, func() { accepted = s.report(reports) || accepted })
-		if v != "" || err != nil {
-			return v, err
-		}
-		group, hasMail = nil, false
-	}
-	if !accepted {
-		return s.quit("DGiving up on ", ""), nil
-	}
-	return "", nil
-}
-
-// commands sends a group of commands, the first one being MAIL if hasMail is set,
-// and calls rcpt after the reply to each of the others.
-func (s *session) commands(group []string, hasMail bool, rcpt func()) (verdict, error) {
-	if s.pipelining {
-		if err := s.send(strings.Join(group, "")); err != nil {
+func (s *session) envelope(t *transaction, again bool) (verdict, error) {
+	for t.answered < len(t.commands) {
+		if err := s.advance(t); err != nil {
 			return "", err
-		}
-	}
-	for i, command := range group {
-		if !s.pipelining {
-			if err := s.send(command); err != nil {
-				return "", err
-			}
 		}
 		code, err := s.answer()
 		if err != nil {
 			return "", err
 		}
-		if !hasMail || i > 0 {
-			rcpt()
+		if t.answered == 0 && code == closing && again {
+			return "", errStale
+		}
+		t.answered++
+		if m := t.commands[t.answered-1].mail; m != nil {
+			t.rcpt(m, s.peer, &s.last)
 		} else if code >= failure {
-			return s.quit(letter(code)+"Connected to ", " but sender was rejected"), nil
+			s.leaving = true // what follows it unread is not waited for
+			return s.says(letter(code)+"Connected to ", " but sender was rejected"), nil
 		}
 	}
 	return "", nil
 }
 
-// report writes what the last reply means to one recipient.
-func (s *session) report(reports *bytes.Buffer) (accepted bool) {
-	code := s.last.code
-	switch {
-	case code < failure:
-		reports.WriteString("r\x00")
-		return true
-	case code < permanent:
-		reports.WriteString("s")
-	default:
-		reports.WriteString("h")
+// advance sends the next commands if those before are all answered.
+func (s *session) advance(t *transaction) error {
+	if t.answered < t.sent {
+		return nil
 	}
-	reports.WriteString(s.peer + " does not like recipient.\n" + s.said() + "\x00")
-	return false
+	limit := 1
+	if s.pipelining {
+		limit = batch
+	}
+	if t.sent == 0 && s.open {
+		return s.restart(t, limit)
+	}
+	s.open = true
+	return s.send(t.next(limit, s.size))
+}
+
+// restart sends the first commands to a server that still has the sender of a
+// transaction without a text.
+func (s *session) restart(t *transaction, limit int) error {
+	group := "RSET\r\n"
+	if s.pipelining {
+		group += t.next(limit, s.size)
+	}
+	switch code, err := s.ask(group); {
+	case err != nil:
+		return err
+	case code >= failure:
+		return errStale
+	case s.pipelining:
+		return nil
+	}
+	return s.send(t.next(limit, s.size))
 }
 
 // data sends the message.
-func (s *session) data(m mail, _ *bytes.Buffer) (verdict, error) {
+func (s *session) data(t *transaction) (verdict, error) {
 	code, err := s.ask("DATA\r\n")
 	if err != nil {
 		return "", err
 	}
 	if code >= failure {
-		return s.quit(letter(code), " failed on DATA command"), nil
+		s.leaving = true
+		return s.says(letter(code), " failed on DATA command"), nil
 	}
-	if v, err := s.text(m.text); v != "" || err != nil {
+	if v, err := s.text(t.text()); v != "" || err != nil {
+		s.broken = true
 		return v, err
 	}
 	code, err = s.answer()
@@ -257,10 +271,11 @@ func (s *session) data(m mail, _ *bytes.Buffer) (verdict, error) {
 		return "", err
 	}
 	s.critical = false
+	s.open = false
 	if code >= failure {
-		return s.quit(letter(code), " failed after I sent the message"), nil
+		return s.says(letter(code), " failed after I sent the message"), nil
 	}
-	return "", nil
+	return s.says("K", " accepted message"), nil
 }
 
 // text sends the message and the final dot. If the message cannot be read to the
@@ -295,13 +310,4 @@ func letter(code uint64) string {
 		return "D"
 	}
 	return "Z"
-}
-
-// path writes an address as it stands between < and >. One without @ goes out as
-// it is, so that the empty sender stays empty.
-func path(address string) string {
-	if !strings.Contains(address, "@") {
-		return address
-	}
-	return mailaddr.Quote(address)
 }

@@ -1,0 +1,191 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"quail/internal/conf"
+	"quail/internal/mailaddr"
+	"quail/internal/tcpto"
+)
+
+// errAbandoned is the error of jobs whose leader has failed.
+var errAbandoned = errors.New("the job that led the transaction has failed")
+
+// lead takes the mail of a group to its host. What it could not carry is handed to
+// another leader, which goes on at once.
+func (r *Remote) lead(g *group) {
+	var rest *group
+	returned := false
+	// Done in a panic too: nobody may wait for a leader that is no more.
+	defer func() {
+		if r.Keep != nil {
+			r.Keep.gathering.depart(g, rest) // so that nobody joins from here on
+		}
+		if g.session != nil {
+			g.session.broken = g.session.broken || !returned
+			r.release(g.session, g)
+		}
+		for _, m := range g.mails {
+			if rest == nil || !slices.Contains(rest.mails, m) {
+				m.fail(errAbandoned) // unless it has its verdict
+			}
+		}
+		if rest != nil {
+			rest.mails[0].orders <- rest
+		}
+	}()
+	rest = r.carry(g)
+	returned = true
+}
+
+// carry gives each mail of the group its verdict and returns a group of those that
+// are left.
+func (r *Remote) carry(g *group) (rest *group) {
+	if r.Keep != nil {
+		r.Keep.gathering.follow(g)
+	}
+	v := r.connect(g)
+	if r.Keep != nil {
+		if v == "" {
+			r.Keep.gathering.gather(g)
+		}
+		r.Keep.gathering.close(g)
+	}
+	if v != "" {
+		g.end(v)
+		return nil
+	}
+	t := newTransaction(g.mails, r.Keep != nil)
+	if v := r.transact(g, t); v != "" {
+		g.end(v)
+		return nil
+	}
+	if len(t.moved) > 0 {
+		rest = &group{controls: g.controls, target: g.target, mails: t.moved}
+		if g.session.reusable(g.mails[0].now()) {
+			rest.session, g.session = g.session, nil
+		}
+	}
+	return rest
+}
+
+// transact carries t by the group's session. A server that turns out to have ended
+// that before it took notice of this mail gets it by a new connection; there the
+// mail is the first, so this happens once.
+func (r *Remote) transact(g *group, t *transaction) verdict {
+	now := g.mails[0].now
+	if g.session.carry(t, now) == nil {
+		return ""
+	}
+	g.session.quit()
+	s, v := r.open(g)
+	if v != "" {
+		r.drop(g)
+		g.session = nil
+		return v
+	}
+	g.session = s
+	t.rewind()
+	s.carry(t, now)
+	return ""
+}
+
+// end gives v to all mail of the group.
+func (g *group) end(v verdict) {
+	for _, m := range g.mails {
+		m.end(v)
+	}
+}
+
+// key is how the sessions with the target are found.
+func (t target) key() target {
+	t.host = mailaddr.Lower(t.host)
+	return t
+}
+
+// connect gives the group a session: one that has carried other mail, or a new one.
+func (r *Remote) connect(g *group) verdict {
+	if r.Keep == nil {
+		return r.begin(g)
+	}
+	limit := g.limits.of(g.target.host)
+	now := g.mails[0].now
+	if !r.Keep.rates.admit(g.target.key(), limit, now) {
+		return limited
+	}
+	if g.session != nil {
+		return ""
+	}
+	s, ok := r.Keep.pool.take(g.target.key(), limit.sessions, now())
+	if !ok {
+		return limited
+	}
+	if g.session = s; s != nil {
+		return ""
+	}
+	// The right to open a session must come back whatever happens.
+	defer func() {
+		if g.session == nil {
+			r.Keep.pool.drop(g.target.key())
+		}
+	}()
+	return r.begin(g)
+}
+
+// begin gives the group a new session.
+func (r *Remote) begin(g *group) (v verdict) {
+	g.session, v = r.open(g)
+	return v
+}
+
+// open connects to the target and says hello.
+func (r *Remote) open(g *group) (*session, verdict) {
+	ctx := context.Background()
+	first := g.mails[0]
+	candidates, v := r.find(ctx, g.target)
+	if v != "" {
+		return nil, v
+	}
+	d := dialer{
+		timeout: g.timeoutConnect,
+		port:    g.target.port,
+		tcpto:   tcpto.In(conf.Home),
+		now:     first.now,
+		pid:     first.number,
+	}
+	conn, v := d.first(ctx, candidates)
+	if v != "" {
+		return nil, v
+	}
+	// From here on there is no other address to try, whatever happens.
+	s := newSession(conn, g.heloHost, g.timeoutRemote, first.now)
+	s.target = g.target.key()
+	v, err := s.greet()
+	if err != nil {
+		s.broken = true
+		v = s.died()
+	}
+	if v != "" {
+		s.quit()
+		return nil, v
+	}
+	return s, ""
+}
+
+// release is done with a session.
+func (r *Remote) release(s *session, g *group) {
+	if r.Keep == nil {
+		s.quit()
+		return
+	}
+	r.Keep.pool.put(s, g.mails[0].now())
+}
+
+// drop gives back the right to a session that could not be opened.
+func (r *Remote) drop(g *group) {
+	if r.Keep != nil {
+		r.Keep.pool.drop(g.target.key())
+	}
+}

@@ -1,0 +1,196 @@
+package remote
+
+import (
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bounds on sessions that are kept.
+const (
+	maxIdleTime = 4 * time.Second // below what servers bear with
+	maxAge      = 5 * time.Minute
+	maxUsed     = 100 // transactions
+	maxIdleHost = 20  // idle sessions with one host
+	maxIdle     = 200 // and with all
+	// limitWait is how long a job waits where control/remotelimits lets it not go on
+	// at once. After that it is better tried again later: qmail-send has other mail.
+	limitWait = 5 * time.Second
+)
+
+// pool is the sessions with other hosts, by where their mail is to go: whose turn
+// it is to use one, and which wait to be used again.
+type pool struct {
+	mu    sync.Mutex
+	hosts map[target]*host
+	idle  int
+}
+
+// host is the sessions with one of them.
+type host struct {
+	idle    []*session // the one used last at the end
+	open    int        // all, and those that are about to be opened
+	waiting []chan *session
+}
+
+// take returns a session with t, or nil and the right to open one, of which there
+// are at most most; 0 stands for any number. Without either it is too late.
+func (p *pool) take(t target, most int, now time.Time) (s *session, ok bool) {
+	for {
+		s, turn := p.reserve(t, most)
+		switch {
+		case turn != nil:
+			return p.await(t, turn)
+		case s == nil:
+			return nil, true
+		case s.alive(now):
+			return s, true
+		}
+		s.quit()
+		p.drop(t)
+	}
+}
+
+// reserve takes an idle session or the right to open one, or else a place in the
+// queue.
+func (p *pool) reserve(t target, most int) (s *session, turn chan *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.hosts[t]
+	if h == nil {
+		h = new(host)
+		if p.hosts == nil {
+			p.hosts = make(map[target]*host)
+		}
+		p.hosts[t] = h
+	}
+	if n := len(h.idle); n > 0 {
+		s = h.idle[n-1]
+		h.idle = h.idle[:n-1]
+		p.idle--
+		s.timer.Stop()
+		return s, nil
+	}
+	if most == 0 || h.open < most {
+		h.open++
+		return nil, nil
+	}
+	turn = make(chan *session, 1)
+	h.waiting = append(h.waiting, turn)
+	return nil, turn
+}
+
+// await waits for a turn: a session, or nil and the right to open one.
+func (p *pool) await(t target, turn chan *session) (s *session, ok bool) {
+	late := time.NewTimer(limitWait)
+	defer late.Stop()
+	select {
+	case s = <-turn:
+		return s, true
+	case <-late.C:
+	}
+	p.mu.Lock()
+	h := p.hosts[t]
+	i := slices.Index(h.waiting, turn)
+	if i >= 0 {
+		h.waiting = slices.Delete(h.waiting, i, i+1)
+		p.mu.Unlock()
+		return nil, false
+	}
+	p.mu.Unlock()
+	return <-turn, true // it came in the last moment
+}
+
+// drop gives the right to have a session back.
+func (p *pool) drop(t target) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.hosts[t]
+	if len(h.waiting) > 0 {
+		h.waiting[0] <- nil
+		h.waiting = h.waiting[1:]
+		return
+	}
+	if h.open--; h.open == 0 {
+		delete(p.hosts, t)
+	}
+}
+
+// put gives a session back. It goes to whoever waits, or is kept for a while.
+func (p *pool) put(s *session, now time.Time) {
+	if !s.reusable(now) || !p.keep(s) {
+		s.quit()
+		p.drop(s.target)
+	}
+}
+
+func (p *pool) keep(s *session) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.hosts[s.target]
+	if len(h.waiting) > 0 {
+		h.waiting[0] <- s
+		h.waiting = h.waiting[1:]
+		return true
+	}
+	if len(h.idle) == maxIdleHost || p.idle == maxIdle {
+		return false
+	}
+	h.idle = append(h.idle, s)
+	p.idle++
+	if s.timer == nil {
+		s.timer = time.AfterFunc(maxIdleTime, func() { p.expire(s) })
+	} else {
+		s.timer.Reset(maxIdleTime)
+	}
+	return true
+}
+
+// expire ends a session that nobody has wanted.
+func (p *pool) expire(s *session) {
+	p.mu.Lock()
+	h := p.hosts[s.target]
+	i := -1
+	if h != nil {
+		i = slices.Index(h.idle, s)
+	}
+	if i >= 0 {
+		h.idle = slices.Delete(h.idle, i, i+1)
+		p.idle--
+	}
+	p.mu.Unlock()
+	if i >= 0 {
+		s.quit()
+		p.drop(s.target)
+	}
+}
+
+// reusable reports whether the session may carry another transaction.
+func (s *session) reusable(now time.Time) bool {
+	return !s.broken && !s.leaving && s.used < maxUsed && now.Sub(s.begun) < maxAge
+}
+
+// alive reports whether an idle session still stands. A server that has anything to
+// say now says that it does not.
+func (s *session) alive(now time.Time) bool {
+	if !s.reusable(now) || s.in.Buffered() > 0 {
+		return false
+	}
+	conn, ok := s.conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	silent := false
+	err = raw.Control(func(fd uintptr) {
+		_, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK)
+		silent = err == unix.EAGAIN
+	})
+	return silent && err == nil
+}
