@@ -47,7 +47,7 @@ func chill(t testing.TB, programs string) {
 }
 
 // counts are the lines that parents of warm programs write at their end.
-var counts = regexp.MustCompile(`(?m)^(?:\d+ )?([a-z-]+): jobs: (\d+) warm, (\d+) declined, (\d+) cold, (\d+) foreign, (\d+) lost$`)
+var counts = regexp.MustCompile(`(?m)^(?:\d+ )?([a-z-]+): jobs: (\d+) warm, (\d+) declined, (\d+) cold, (\d+) foreign, (\d+) lost; \d+ goroutines$`)
 
 // checkTemperature looks, after all programs have ended, at how their jobs were run.
 func (s *suite) checkTemperature() {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -105,7 +106,8 @@ func (k *Keeper) LogCounts() {
 	k.mu.Lock()
 	c := k.counts
 	k.mu.Unlock()
-	k.say("jobs: %d warm, %d declined, %d cold, %d foreign, %d lost", c.warm, c.declined, c.cold, c.foreign, c.lost)
+	k.say("jobs: %d warm, %d declined, %d cold, %d foreign, %d lost; %d goroutines",
+		c.warm, c.declined, c.cold, c.foreign, c.lost, runtime.NumGoroutine())
 }
 
 func (k *Keeper) say(format string, args ...any) {

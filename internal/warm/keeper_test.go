@@ -357,6 +357,31 @@ func TestIdleProcessEnds(t *testing.T) {
 	}
 }
 
+// Both sides say on SIGUSR1 what they have done.
+func TestCountsOnRequest(t *testing.T) {
+	b := newBench(t)
+	out := b.run("tell").output
+	pid, err := strconv.Atoi(strings.TrimSpace(out[strings.LastIndex(out, " "):]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []int{pid, os.Getpid()} {
+		if err := syscall.Kill(p, syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		log, _ := os.ReadFile(b.log.Name())
+		if strings.Contains(string(log), "parent: jobs: 1 warm, 0 declined, 0 cold, 0 foreign, 0 lost; ") &&
+			strings.Contains(string(log), fmt.Sprintf("jobs: process %d: 0 jobs in hand, 1 done; ", pid)) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the log says %q", log)
+		}
+	}
+}
+
 func TestTooLongAJobRunsCold(t *testing.T) {
 	b := newBench(t)
 	if got := b.run("tell", strings.Repeat("x", 100<<10), strings.Repeat("y", 100<<10)); !strings.Contains(got.output, "false") {

@@ -4,9 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
+	"syscall"
 
 	"quail/internal/prog"
 )
@@ -46,12 +50,14 @@ type server struct {
 	run   func(*prog.Process) error
 	slots chan struct{} // one entry a job
 	jobs  sync.WaitGroup
+	done  atomic.Int64
 }
 
 // serve takes jobs until the parent has no more, and ends when all are done.
 func serve(p *prog.Process, s *socket, run func(*prog.Process) error, b Bounds) error {
 	debug.SetMemoryLimit(b.Memory)
 	sv := &server{p: p, s: s, run: run, slots: make(chan struct{}, b.Jobs)}
+	sv.announce()
 	if err := sv.say(message{kind: typeGreeting, number: b.Jobs}); err != nil {
 		return err
 	}
@@ -78,6 +84,18 @@ func serve(p *prog.Process, s *socket, run func(*prog.Process) error, b Bounds) 
 	return nil
 }
 
+// announce has the process say on SIGUSR1 what it is doing.
+func (sv *server) announce() {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	go func() {
+		for range asked {
+			fmt.Fprintf(sv.p.Stderr, "%s: process %d: %d jobs in hand, %d done; %d goroutines\n",
+				sv.p.Name, sv.p.PID, len(sv.slots)-1, sv.done.Load(), runtime.NumGoroutine())
+		}
+	}()
+}
+
 // say sends a message. Where the parent is gone nobody wants it.
 func (sv *server) say(m message) error { return sv.s.send(m.record(), nil) }
 
@@ -85,6 +103,7 @@ func (sv *server) say(m message) error { return sv.s.send(m.record(), nil) }
 func (sv *server) job(j job, descriptors []int) {
 	defer func() {
 		<-sv.slots
+		sv.done.Add(1)
 		sv.jobs.Done()
 	}()
 	p, files := sv.process(j, descriptors)
