@@ -25,6 +25,8 @@
 //	smtproutes      HOST:RELAY or HOST:RELAY:PORT, one a line; .HOST stands for
 //	                all names below it, the empty HOST for all others; an empty
 //	                RELAY for the mail exchangers
+//	remotelimits    HOST:SESSIONS or HOST:SESSIONS:COUNT/PERIOD, see control/README.md;
+//	                read only where qmail-rspawn keeps qmail-remote running
 //	timeoutconnect  seconds to wait for a connection; default: 60
 //	timeoutremote   seconds to wait for each reply; default: 1200
 //
@@ -41,13 +43,17 @@ package main
 
 import (
 	"quail/internal/conf"
-	"quail/internal/prog"
 	"quail/internal/remote"
 	"quail/internal/sandbox"
+	"quail/internal/warm"
 )
 
+// bounds of the process while it is warm. It is replaced now and then, whatever it
+// may have gathered.
+var bounds = warm.Bounds{Jobs: 256, Life: 100_000, Memory: 64 << 20}
+
 func main() {
-	prog.Main("qmail-remote", remote.Run, sandbox.Around(sandbox.Wall{
+	warm.Main("qmail-remote", remote.Program(), bounds, sandbox.Around(sandbox.Wall{
 		Read:    []string{"/etc/resolv.conf", conf.Home + "/control"},
 		Write:   []string{conf.Home + "/queue/lock/tcpto"},
 		Network: sandbox.Clients,

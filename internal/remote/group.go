@@ -31,7 +31,8 @@ const (
 type group struct {
 	controls
 	target  target
-	mails   []*mail
+	first   *mail    // the leader's
+	mails   []*mail  // all; as long as others may join, under the lock of gathering
 	session *session // left over from the group before, if that one was cut short
 
 	lane    *lane         // nil for a group that nobody can join
@@ -85,7 +86,7 @@ func (m *mail) message() (key laneKey, ok bool) {
 // that is a new one, which m's job has to lead.
 func (a *gathering) join(m *mail, c controls, t target) (g *group, mine bool) {
 	now := m.now()
-	g = &group{controls: c, target: t, mails: []*mail{m}, opened: now, joined: now}
+	g = &group{controls: c, target: t, first: m, mails: []*mail{m}, opened: now, joined: now}
 	key, ok := m.message()
 	if !ok || len(m.recipients) > 1 {
 		return g, true
@@ -156,7 +157,7 @@ func (a *gathering) follow(g *group) {
 	case <-late.C:
 	}
 	g.follows = true
-	g.opened = g.mails[0].now()
+	g.opened = g.first.now()
 }
 
 // gather waits until no more mail is to be expected for the group, and seals it.
@@ -183,7 +184,7 @@ func (a *gathering) remaining(g *group) time.Duration {
 	if g.sealed {
 		return 0
 	}
-	now, pause, most := g.mails[0].now(), quiet, patience
+	now, pause, most := g.first.now(), quiet, patience
 	if g.follows {
 		pause, most = moreQuiet, morePatience
 	}

@@ -33,7 +33,7 @@ func (r *Remote) lead(g *group) {
 			}
 		}
 		if rest != nil {
-			rest.mails[0].orders <- rest
+			rest.first.orders <- rest
 		}
 	}()
 	rest = r.carry(g)
@@ -63,8 +63,8 @@ func (r *Remote) carry(g *group) (rest *group) {
 		return nil
 	}
 	if len(t.moved) > 0 {
-		rest = &group{controls: g.controls, target: g.target, mails: t.moved}
-		if g.session.reusable(g.mails[0].now()) {
+		rest = &group{controls: g.controls, target: g.target, first: t.moved[0], mails: t.moved}
+		if g.session.reusable(g.first.now()) {
 			rest.session, g.session = g.session, nil
 		}
 	}
@@ -75,7 +75,7 @@ func (r *Remote) carry(g *group) (rest *group) {
 // that before it took notice of this mail gets it by a new connection; there the
 // mail is the first, so this happens once.
 func (r *Remote) transact(g *group, t *transaction) verdict {
-	now := g.mails[0].now
+	now := g.first.now
 	if g.session.carry(t, now) == nil {
 		return ""
 	}
@@ -111,7 +111,7 @@ func (r *Remote) connect(g *group) verdict {
 		return r.begin(g)
 	}
 	limit := g.limits.of(g.target.host)
-	now := g.mails[0].now
+	now := g.first.now
 	if !r.Keep.rates.admit(g.target.key(), limit, now) {
 		return limited
 	}
@@ -143,7 +143,7 @@ func (r *Remote) begin(g *group) (v verdict) {
 // open connects to the target and says hello.
 func (r *Remote) open(g *group) (*session, verdict) {
 	ctx := context.Background()
-	first := g.mails[0]
+	first := g.first
 	candidates, v := r.find(ctx, g.target)
 	if v != "" {
 		return nil, v
@@ -180,7 +180,7 @@ func (r *Remote) release(s *session, g *group) {
 		s.quit()
 		return
 	}
-	r.Keep.pool.put(s, g.mails[0].now())
+	r.Keep.pool.put(s, g.first.now())
 }
 
 // drop gives back the right to a session that could not be opened.

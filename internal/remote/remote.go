@@ -119,7 +119,7 @@ func say(p *prog.Process, recipients []byte, v verdict) {
 // transaction with.
 func (r *Remote) take(m *mail, c controls, t target) {
 	if r.Keep == nil {
-		r.lead(&group{controls: c, target: t, mails: []*mail{m}})
+		r.lead(&group{controls: c, target: t, first: m, mails: []*mail{m}})
 		return
 	}
 	if g, mine := r.Keep.gathering.join(m, c, t); mine {
