@@ -131,6 +131,16 @@ func (w *Writer) Flush() error {
 	return w.err
 }
 
+// Unpack undoes what one Flush has sent, for whoever passes it on in another form: part
+// is called with the contents of each frame, and whether they are of the envelope.
+func Unpack(b []byte, part func(contents []byte, ofEnvelope bool)) {
+	for len(b) > headerSize {
+		end := headerSize + (int(b[1])<<16 | int(b[2])<<8 | int(b[3]))
+		part(b[headerSize:min(end, len(b))], b[0] == typeEnvelope)
+		b = b[min(end, len(b)):]
+	}
+}
+
 // Reader reads one message after another from a connection. It never reads on when the
 // envelope is complete, but for what its source has buffered.
 type Reader struct {

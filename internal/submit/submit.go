@@ -1,24 +1,22 @@
-// Package submit is how every program of the suite puts a message into the queue:
-// it runs qmail-queue, or the program that $QMAILQUEUE names, and hands it a
-// message and an envelope. See spec "The queue", section 8.
+// Package submit is how every program of the suite puts a message into the queue. It
+// hands it to qmail-queued if that listens at the queue's socket (package submission),
+// else it runs qmail-queue; or the program that $QMAILQUEUE names, which always wins.
+// See spec "The queue", section 8.
 //
 // The program at the other end may be anybody's (a virus scanner, a rewriter). It
 // is told nothing but the message, and only its exit status is believed.
 package submit
 
 import (
-	"bufio"
-	"errors"
-	"fmt"
 	"io"
 	"os"
-	"strings"
-	"syscall"
 
 	"quail/internal/conf"
 	"quail/internal/envelope"
+	"quail/internal/localsocket"
 	"quail/internal/proc"
 	"quail/internal/prog"
+	"quail/internal/submission"
 )
 
 // Message is a message on its way into the queue. First its text is written, then
@@ -27,94 +25,133 @@ import (
 //
 // Errors are remembered, not returned: Close reports what became of the message.
 type Message struct {
-	// QP is the number that replies and logs show for the message: the process
-	// id of the program that queues it.
+	// QP is the number that replies and logs show for the message, once Close has
+	// said that it is queued: that of the job or process that queued it.
 	QP int
 
-	child    *proc.Child
-	outcome  envelope.Result // what Close says if nothing could be run
-	text     *os.File        // to the program's descriptor 0
-	envelope *os.File        // to its descriptor 1
-	custom   *os.File        // from its descriptor 6
-	w        *bufio.Writer   // on text, then on envelope
-	failed   bool
+	p       *prog.Process
+	frames  *submission.Writer
+	call    *os.File        // to qmail-queued, or
+	program *partner        // to a program, or neither, and
+	outcome envelope.Result // is what Close says
+	sent    bool            // something has been sent
+	broken  bool            // nobody listens any more
+	failed  bool
 }
 
-// Open starts the queueing program with the environment of p. An error means
-// that not even the attempt could be made, for lack of processes or descriptors.
-func Open(p *prog.Process) (*Message, error) {
-	program, ok := p.Env.Lookup("QMAILQUEUE")
-	if !ok {
-		program = "bin/qmail-queue"
+// bufferSize is how much is gathered before anybody is bothered with it. What fits is
+// sent by one system call; and until then no program runs and no job is begun, however
+// slowly the message comes.
+const bufferSize = 16384
+
+// Open begins a message. An error means that not even the attempt can be made, for
+// lack of processes or descriptors. In a warm process, where many messages may be under
+// way that come slowly, nothing is done before there is something to send.
+func Open(p *prog.Process) (m *Message, err error) {
+	m = &Message{p: p}
+	m.frames = submission.NewWriter(transport{m}, make([]byte, bufferSize))
+	switch {
+	case !mayCall(p):
+		err = m.run()
+	case !p.Warm:
+		err = m.connect()
 	}
-	var ends [6]*os.File
-	for i := 0; i < len(ends); i += 2 {
-		var err error
-		if ends[i], ends[i+1], err = os.Pipe(); err != nil {
-			closeAll(ends[:])
-			return nil, fmt.Errorf("create pipe to %s: %w", program, err)
-		}
-	}
-	m := &Message{text: ends[1], envelope: ends[3], custom: ends[4], w: bufio.NewWriterSize(ends[1], 16384)}
-	err := m.start(p, program, ends[0], ends[2], ends[5])
-	closeAll([]*os.File{ends[0], ends[2], ends[5]})
-	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EMFILE) {
-		closeAll([]*os.File{m.text, m.envelope, m.custom})
-		return nil, fmt.Errorf("run %s: %w", program, err)
-	}
-	return m, nil
+	return m, err
 }
 
-// start runs the program by its path, relative to the home: PATH has no say.
-func (m *Message) start(p *prog.Process, program string, text, env, custom *os.File) error {
-	if fi, err := os.Stat(conf.Home); err != nil || !fi.IsDir() {
-		m.outcome = envelope.Explain(envelope.StatusHome, "")
+// mayCall reports whether a message of p may go to qmail-queued, which knows its
+// callers by the effective uid and takes that for the real one.
+func mayCall(p *prog.Process) bool {
+	_, other := p.Env.Lookup("QMAILQUEUE")
+	return !other && os.Geteuid() == p.UID
+}
+
+// Ready reports whether a message of p could be submitted now without running any
+// program. One that is walled and warm should decline its job if it could not.
+func Ready(p *prog.Process) bool {
+	if !mayCall(p) {
+		return false
+	}
+	c, err := dial(p)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
+func dial(p *prog.Process) (*os.File, error) {
+	return localsocket.Dial(conf.Home+"/"+submission.Path, p.Warm)
+}
+
+// connect finds somebody to take the message.
+func (m *Message) connect() (err error) {
+	if m.call, err = dial(m.p); err == nil {
 		return nil
 	}
-	if !strings.Contains(program, "/") {
-		program = "./" + program
+	m.call = nil
+	return m.run()
+}
+
+// run starts the queueing program, unless a wall forbids it.
+func (m *Message) run() error {
+	if m.p.Walled {
+		m.outcome = envelope.Explain(prog.StatusTemporary, "")
+		return nil
 	}
-	child, err := proc.Command{
-		Args:   []string{program},
-		Env:    p.Env,
-		Dir:    conf.Home,
-		Stdin:  text,
-		Stdout: env,
-		Stderr: p.Stderr,
-		Extra:  []*os.File{nil, nil, nil, custom},
-	}.Start()
-	if err != nil {
+	var err error
+	m.program, m.outcome, err = start(m.p)
+	return err
+}
+
+// transport is where frames go.
+type transport struct{ m *Message }
+
+// Write passes frames on to whoever takes the message. Who has hung up before anything
+// was sent, as qmail-queued does where it is started anew, is looked for again.
+func (t transport) Write(b []byte) (n int, err error) {
+	m := t.m
+	first := !m.sent
+	m.sent = true
+	if m.call != nil {
+		n, err = m.call.Write(b)
+		if err == nil || n > 0 || !first {
+			return n, err
+		}
+		m.call.Close()
+		m.call = nil
+	}
+	if first && m.program == nil && m.outcome == "" && m.connect() != nil {
 		m.outcome = envelope.Explain(envelope.StatusUnableToRun, "")
-		return err
 	}
-	m.child, m.QP = child, child.PID
-	return nil
+	switch {
+	case m.call != nil:
+		return m.call.Write(b)
+	case m.program != nil:
+		return m.program.Write(b)
+	}
+	return len(b), nil
 }
 
 // Write adds to the message. It always takes everything.
 func (m *Message) Write(b []byte) (int, error) {
-	if !m.failed && m.child != nil {
-		if _, err := m.w.Write(b); err != nil {
-			m.failed = true
-		}
+	if !m.failed && !m.broken {
+		_, err := m.frames.Write(b)
+		m.broken = err != nil
 	}
 	return len(b), nil
 }
 
 // WriteString adds to the message.
-func (m *Message) WriteString(s string) (int, error) {
-	return m.Write([]byte(s))
-}
+func (m *Message) WriteString(s string) (int, error) { return m.Write([]byte(s)) }
 
-// Fail gives the message up: the envelope stays incomplete, so that the program
-// queues nothing and cleans up. Close is still to be called.
+// Fail gives the message up: the envelope stays incomplete, so that nothing is queued
+// and what there is gets cleaned up. Close is still to be called.
 func (m *Message) Fail() { m.failed = true }
 
 // From ends the message and begins the envelope with its sender.
 func (m *Message) From(sender string) {
-	m.flush()
-	m.text.Close()
-	m.w.Reset(m.envelope)
+	m.frames.Envelope()
 	m.record('F', sender)
 }
 
@@ -130,50 +167,52 @@ func (m *Message) record(kind byte, address string) {
 	m.WriteString(envelope.Record{Type: kind, Text: address}.String())
 }
 
-func (m *Message) flush() {
-	if m.child != nil && m.w.Flush() != nil {
-		m.failed = true
-	}
-}
-
-// Close ends the envelope, waits for the program and returns what it made of the
+// Close ends the envelope, waits for the answer and returns what was made of the
 // message. It must be called exactly once, also after Fail.
 func (m *Message) Close() envelope.Result {
 	m.WriteString("\x00")
-	if !m.failed {
-		m.flush()
+	if !m.failed && !m.broken {
+		m.broken = m.frames.Flush() != nil
 	}
-	m.text.Close()
-	m.envelope.Close()
-	custom := m.readCustom()
-	m.custom.Close()
-	if m.child == nil {
-		return m.outcome
-	}
-	status, err := m.child.Wait()
+	incomplete := m.failed || m.broken
+	var result envelope.Result
 	switch {
-	case err != nil:
-		return envelope.TextWait
-	case status.Crashed():
-		return envelope.TextCrashed
-	case status.OK() && m.failed:
+	case m.program != nil:
+		m.QP = m.program.child.PID
+		result = m.program.finish()
+	case m.call != nil && m.failed:
+		m.call.Close()
+	case m.call != nil:
+		result = m.answer()
+	default:
+		result = m.outcome
+	}
+	if result.OK() && incomplete {
 		return envelope.TextRead
 	}
-	return envelope.Explain(status.Code(), custom)
+	return result
 }
 
-// readCustom reads descriptor 6 to its end and keeps what may be shown of it.
-func (m *Message) readCustom() string {
-	text, _ := io.ReadAll(io.LimitReader(m.custom, envelope.MaxCustom))
-	io.Copy(io.Discard, m.custom)
-	s, _, _ := strings.Cut(string(text), "\x00")
-	return s
-}
-
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		if f != nil {
-			f.Close()
+// answer waits for what qmail-queued says. It may have said so before it had all, and
+// hung up.
+func (m *Message) answer() envelope.Result {
+	defer m.call.Close()
+	var b [submission.AnswerSize]byte
+	_, err := io.ReadFull(m.call, b[:])
+	if err == nil {
+		var a submission.Answer
+		if a, err = submission.ParseAnswer(b[:]); err == nil {
+			m.QP = a.Number
+			return explain(proc.StatusOf(a.Status), "")
 		}
 	}
+	return envelope.TextCrashed
+}
+
+// explain says what a status means, of whoever it is.
+func explain(status proc.Status, custom string) envelope.Result {
+	if status.Crashed() {
+		return envelope.TextCrashed
+	}
+	return envelope.Explain(status.Code(), custom)
 }
