@@ -26,10 +26,12 @@ type Settings struct {
 	Idle  time.Duration
 	Spare int
 	// Name is that of the program, and Log where its lines about warm programs go;
-	// it is also what a warm program has for descriptor 2.
-	Name string
-	Log  *os.File
-	Now  func() time.Time
+	// it is also what a warm program has for descriptor 2. Quiet: only what is asked
+	// for by LogCounts goes there.
+	Name  string
+	Log   *os.File
+	Quiet bool
+	Now   func() time.Time
 }
 
 // Keeper runs commands and keeps the programs warm that can be.
@@ -114,10 +116,17 @@ func (k *Keeper) say(format string, args ...any) {
 	fmt.Fprintf(k.Log, k.Name+": "+format+"\n", args...)
 }
 
+// warn says that something went wrong.
+func (k *Keeper) warn(format string, args ...any) {
+	if !k.Quiet {
+		k.say("warning: "+format, args...)
+	}
+}
+
 // Start runs a command, warm if it can be, and has done called with its end. The
-// number is the process id, or that of the job. The command's files are needed until
-// done is called. An error says, as that of Command.Start does, that nothing was run;
-// then done is never called.
+// number is the process id, or that of the job: then the command's files are needed
+// until done is called. An error says, as that of Command.Start does, that nothing was
+// run; then done is never called.
 func (k *Keeper) Start(c Command, done Done) (number int, err error) {
 	f, path := k.look(c)
 	if f.marked {
@@ -224,7 +233,7 @@ func (k *Keeper) mourn(all *population, p *process, text string, err error) {
 		text += ": " + err.Error()
 	}
 	if all == nil { // replaced, and nobody waits for another
-		k.say("warning: %s: %s", p.id.path, text)
+		k.warn("%s: %s", p.id.path, text)
 		return
 	}
 	if k.Now().Sub(p.started) > young {
@@ -237,7 +246,7 @@ func (k *Keeper) mourn(all *population, p *process, text string, err error) {
 func (k *Keeper) trouble(all *population, id identity, why string) {
 	all.pause = min(max(2*all.pause, minPause), maxPause)
 	all.retry = k.Now().Add(all.pause)
-	k.say("warning: %s runs cold for %v: %s", id.path, all.pause, why)
+	k.warn("%s runs cold for %v: %s", id.path, all.pause, why)
 }
 
 // as names an identity.

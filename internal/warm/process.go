@@ -56,13 +56,17 @@ func (k *Keeper) begin(id identity, c Command) (*process, error) {
 		return nil, err
 	}
 	defer null.Close()
-	child, err := Command{
+	program := Command{
 		Args: []string{id.path},
 		Env:  prog.Env{variable + "=" + Version},
 		Dir:  "/", Stdin: null, Stdout: null, Stderr: k.Log,
 		Extra: []*os.File{theirs},
 		As:    c.As,
-	}.Start()
+	}
+	if c.Here { // perhaps the only way to the program
+		program.Args[0], program.Dir, program.Here = c.Args[0], c.Dir, true
+	}
+	child, err := program.Start()
 	if err != nil {
 		ours.close()
 		return nil, err
@@ -317,7 +321,7 @@ func (k *Keeper) answer(h held, m message) {
 // failed.
 func (k *Keeper) carryOn(h held, start func() error) {
 	if err := start(); err != nil {
-		k.say("warning: unable to run %s: %v", h.c.Args[0], err)
+		k.warn("unable to run %s: %v", h.c.Args[0], err)
 		h.done(proc.StatusOf(prog.StatusTemporary<<8), nil)
 	}
 }

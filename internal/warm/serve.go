@@ -20,6 +20,9 @@ type Bounds struct {
 	Jobs   int   // at once; further ones are another process's
 	Life   int   // jobs after which the process is replaced
 	Memory int64 // bytes that the garbage collector tries to stay below
+	// Wall, if not nil, is built around a process that is warm and no other: one that
+	// serves a single job may have to run programs.
+	Wall prog.Option
 }
 
 // Main is prog.Main for a program that can be kept warm. If its parent wants it to be,
@@ -38,6 +41,11 @@ func Main(name string, run func(*prog.Process) error, b Bounds, options ...prog.
 		s, err := inherited()
 		if err != nil {
 			return err
+		}
+		if b.Wall != nil {
+			if err := b.Wall(p); err != nil {
+				return err
+			}
 		}
 		return serve(p, s, run, b)
 	}, options...)

@@ -39,5 +39,9 @@ const pidBits = 22
 // job on the host has it, and no process, as long as pid lives.
 func Number(pid, sequence int) int { return sequence<<pidBits | pid }
 
+// IsJob reports whether a number, as Start returns it, is that of a job and not a
+// process id.
+func IsJob(number int) bool { return number>>pidBits != 0 }
+
 // Command is a program to be run, warm or cold.
 type Command = proc.Command
