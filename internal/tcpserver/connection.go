@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +19,7 @@ import (
 	"quail/internal/prog"
 	"quail/internal/tcprules"
 	"quail/internal/ucspi"
+	"quail/internal/warm"
 )
 
 // Raw wait statuses of connections that end without a program, as if a process
@@ -27,71 +29,103 @@ const (
 	statusDropped = prog.StatusTemporary << 8
 )
 
-// connection takes one connection from its first moment to its last.
-func (s *server) connection(fd int, remote netip.AddrPort) {
-	socket := os.NewFile(uintptr(fd), "connection")
-	number, child, status := s.begin(socket, remote)
-	socket.Close()
-	if child != nil {
-		if ended, err := child.Wait(); err == nil {
-			status = ended.Raw()
-		}
-	}
-	s.log.ended(number, status)
-	<-s.slots
+// visit is a connection from its first moment to its last. While a warm program
+// serves it nothing else is held for it: neither a goroutine nor what is known of the
+// client.
+type visit struct {
+	s       *server
+	socket  *os.File
+	number  uint64
+	status  int
+	pending atomic.Int32 // of the two that must be over: its beginning and its program
 }
 
-// begin does all that comes before the program, and starts it. Without a child
+// connection begins a connection. It ends with its program, if that was started.
+func (s *server) connection(fd int, remote netip.AddrPort) {
+	v := &visit{s: s, socket: os.NewFile(uintptr(fd), "connection")}
+	v.pending.Store(2)
+	if v.begin(remote) {
+		v.over() // the other one is its program's
+		return
+	}
+	v.socket.Close()
+	v.pending.Store(1)
+	v.over()
+}
+
+// over ends the connection when its opening has been reported and its program has
+// ended, in whatever order: the log has them in the right one.
+func (v *visit) over() {
+	if v.pending.Add(-1) > 0 {
+		return
+	}
+	v.s.log.ended(v.number, v.status)
+	<-v.s.slots
+}
+
+// ended takes the status of the program. The descriptor that was kept, lest another
+// program had to go on with the connection, goes first: the client sees the end.
+func (v *visit) ended(status proc.Status, err error) {
+	v.socket.Close()
+	if err == nil {
+		v.status = status.Raw()
+	}
+	v.over()
+}
+
+// begin does all that comes before the program, and starts it. Without a program
 // the connection is over, with the status that a child would have ended with. A
 // crash of this code ends one connection, not the server.
-func (s *server) begin(socket *os.File, remote netip.AddrPort) (number uint64, child *proc.Child, status int) {
+func (v *visit) begin(remote netip.AddrPort) (started bool) {
 	var c ucspi.Connection
 	defer func() {
 		if r := recover(); r != nil {
-			number, child, status = s.drop(c.RemoteIP, fmt.Errorf("internal error: %v", r))
+			v.drop(c.RemoteIP, fmt.Errorf("internal error: %v", r))
 		}
 	}()
+	s := v.s
 	c.RemoteIP, c.RemotePort = remote.Addr().String(), strconv.Itoa(int(remote.Port()))
-	local, err := s.greet(int(socket.Fd()))
+	local, err := s.greet(v.socket)
 	if err != nil {
-		return s.drop(c.RemoteIP, err)
+		v.drop(c.RemoteIP, err)
+		return false
 	}
 	s.describe(&c, local, remote)
 	rule, err := s.decide(&c)
 	if err != nil {
-		return s.drop(c.RemoteIP, err)
+		v.drop(c.RemoteIP, err)
+		return false
 	}
 	if rule.Deny {
-		number = s.unstarted()
-		s.log.opened(number, "deny", &c)
-		return number, nil, statusDenied
+		v.number, v.status = s.unstarted(), statusDenied
+		s.log.opened(v.number, "deny", &c)
+		return false
 	}
 	env := c.Environ(s.p.Env)
 	for _, setting := range rule.Env {
 		name, value, _ := strings.Cut(setting, "=")
 		env = env.With(name, value)
 	}
-	return s.start(socket, &c, env)
+	return v.start(&c, env)
 }
 
 // drop ends a connection because of err.
-func (s *server) drop(ip string, err error) (number uint64, child *proc.Child, status int) {
-	number = s.unstarted()
-	s.log.dropped(number, ip)
-	s.log.warn("dropping connection, " + err.Error())
-	return number, nil, statusDropped
+func (v *visit) drop(ip string, err error) {
+	v.number, v.status = v.s.unstarted(), statusDropped
+	v.s.log.dropped(v.number, ip)
+	v.s.log.warn("dropping connection, " + err.Error())
 }
 
-// unstarted returns a number for a connection without a process. See the package
-// comment; process ids are below 2^22 on every system that counts.
+// unstarted returns a number for a connection without a program, see the package
+// comment.
 func (s *server) unstarted() uint64 {
-	const most = 10_000_000
-	return uint64(s.p.PID)*most + s.count.Add(1)%most
+	return uint64(warm.Number(s.p.PID, int(s.count.Add(1))))
 }
 
 // greet prepares the socket, sends the banner, and returns the local address.
 // The banner goes out before anything is looked up: that is what it is for.
-func (s *server) greet(fd int) (local netip.AddrPort, err error) {
+func (s *server) greet(socket *os.File) (local netip.AddrPort, err error) {
+	fd := int(socket.Fd())
 	if !s.keepIP && !s.listener.is6 {
 		unix.SetsockoptString(fd, unix.IPPROTO_IP, unix.IP_OPTIONS, "")
 	}
@@ -167,27 +201,32 @@ func (s *server) unreadable(err error) error {
 }
 
 // start runs the program on the connection.
-func (s *server) start(socket *os.File, c *ucspi.Connection, env prog.Env) (number uint64, child *proc.Child, status int) {
-	child, err := proc.Command{
+func (v *visit) start(c *ucspi.Connection, env prog.Env) (started bool) {
+	s := v.s
+	number, err := s.keeper.Start(proc.Command{
 		Args: s.program,
 		Env:  env,
 		// The program is found before the rules change PATH.
 		Search: s.p.Env,
 		Dir:    s.p.Dir,
-		Stdin:  socket, Stdout: socket, Stderr: s.p.Stderr,
-	}.Start()
+		Stdin:  v.socket, Stdout: v.socket, Stderr: s.p.Stderr,
+	}, v.ended)
 	if err == nil {
-		number = uint64(child.PID)
-		s.log.opened(number, "ok", c)
-		return number, child, 0
+		if !warm.IsJob(number) {
+			v.socket.Close() // the process has its own
+		}
+		v.number = uint64(number)
+		s.log.opened(v.number, "ok", c)
+		return true
 	}
 	if noProcess(err) {
-		return s.drop(c.RemoteIP, prog.Fail("unable to fork", err))
+		v.drop(c.RemoteIP, prog.Fail("unable to fork", err))
+		return false
 	}
-	number = s.unstarted()
-	s.log.opened(number, "ok", c)
+	v.number, v.status = s.unstarted(), statusDropped
+	s.log.opened(v.number, "ok", c)
 	s.log.warn("dropping connection, unable to run " + s.program[0] + ": " + errno.Text(err))
-	return number, nil, statusDropped
+	return false
 }
 
 // noProcess reports whether err means that there was no room for a process, and

@@ -139,16 +139,10 @@ func inProcess(t *testing.T, names *resolver) (client *instance) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{
-		options: options{limit: 4, remoteHost: true, localHost: ucspi.Known("0"),
-			program: []string{"/bin/sh", "-c", "echo $TCPREMOTEHOST"}},
-		p:         &prog.Process{Stderr: logW, Dir: "/", PID: os.Getpid()},
-		log:       &journal{out: logW, verbosity: verbose, limit: 4},
-		names:     names,
-		listener:  l,
-		localPort: fmt.Sprint(l.port),
-		slots:     make(chan struct{}, 4),
-	}
+	o := options{limit: 4, verbosity: verbose, remoteHost: true, localHost: ucspi.Known("0"),
+		program: []string{"/bin/sh", "-c", "echo $TCPREMOTEHOST"}}
+	s := newServer(&prog.Process{Stderr: logW, Dir: "/", PID: os.Getpid(), Now: time.Now}, o)
+	s.names, s.listener, s.localPort = names, l, fmt.Sprint(l.port)
 	go s.accept()
 	return &instance{t: t, port: s.localPort, log: bufio.NewReader(logR)}
 }

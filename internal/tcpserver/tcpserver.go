@@ -2,9 +2,11 @@
 // "Network", A1.
 //
 // One goroutine accepts, and does nothing else. Each connection has one of its
-// own from then until its program has ended, and shares nothing with the others
-// but the log and the limit on how many there may be: a name server or an ident
-// server that takes its time delays nobody but its own client. Where the original
+// own from then until its program has been started, and shares nothing with the
+// others but the log and the limit on how many there may be: a name server or an
+// ident server that takes its time delays nobody but its own client. Programs are
+// run by a warm.Keeper: one that can be kept warm costs no process a connection, and
+// while it serves one nothing but a descriptor is held here. Where the original
 // forks and lets the child ask for names, here the names are asked for first and
 // the program is started afterwards, with descriptors 0, 1 and 2 and with those
 // that the caller of tcpserver left open for it.
@@ -18,8 +20,8 @@
 // "ok" line, when the program has been started and has a process id, so that the
 // lines can be joined with those that the program writes itself; one that writes
 // at once may be before them. A connection that never gets a program (denied,
-// dropped) has a number above all process ids, which is unique on the host too:
-// ten million times tcpserver's own, plus a count.
+// dropped) has a number above all process ids, which is unique on the host too, as
+// that of a connection served by a warm program is: see warm.Number.
 package tcpserver
 
 import (
@@ -33,6 +35,7 @@ import (
 	"time"
 
 	"quail/internal/prog"
+	"quail/internal/warm"
 )
 
 const usage = "tcpserver [ -1UXpPhHrRoOdDqQv ] [ -c limit ] [ -x rules.cdb ] [ -B banner ]" +
@@ -44,6 +47,7 @@ type server struct {
 	p         *prog.Process
 	log       *journal
 	names     *resolver
+	keeper    *warm.Keeper
 	listener  *listener
 	localPort string        // the port listened on
 	slots     chan struct{} // one entry a connection, at most as many as allowed
@@ -71,13 +75,7 @@ func serve(p *prog.Process, o options) error {
 	if err := occupyStandard(); err != nil {
 		return err
 	}
-	s := &server{
-		options: o,
-		p:       p,
-		names:   newResolver(p.Env),
-		log:     &journal{out: p.Stderr, verbosity: o.verbosity, limit: o.limit},
-		slots:   make(chan struct{}, o.limit),
-	}
+	s := newServer(p, o)
 	// 1. What may need root: the port, and the address whose name is asked for here.
 	if err := s.listen(); err != nil {
 		return err
@@ -96,7 +94,24 @@ func serve(p *prog.Process, o options) error {
 	s.log.start()
 	go s.accept()
 	<-term
+	if o.verbosity >= verbose {
+		s.keeper.LogCounts()
+	}
 	return nil
+}
+
+// idle is how long a warm program is kept while there are no connections.
+const idle = 15 * time.Minute
+
+func newServer(p *prog.Process, o options) *server {
+	return &server{
+		options: o,
+		p:       p,
+		names:   newResolver(p.Env),
+		log:     &journal{out: p.Stderr, verbosity: o.verbosity, limit: o.limit},
+		keeper:  warm.NewKeeper(warm.Settings{Idle: idle, Spare: 1, Name: "tcpserver", Log: p.Stderr, Quiet: o.verbosity == silent, Now: p.Now}),
+		slots:   make(chan struct{}, o.limit),
+	}
 }
 
 // listen resolves the two operands and opens the port.
