@@ -28,8 +28,11 @@ package main
 
 import (
 	"quail/internal/getpw"
-	"quail/internal/prog"
 	"quail/internal/sandbox"
+	"quail/internal/warm"
 )
 
-func main() { prog.Main("qmail-getpw", getpw.Run, sandbox.NoNewPrivileges()) }
+// bounds: a lookup needs little, unless it runs getent.
+var bounds = warm.Bounds{Jobs: 40, Life: 10000, Memory: 32 << 20}
+
+func main() { warm.Main("qmail-getpw", getpw.Run, bounds, sandbox.NoNewPrivileges()) }

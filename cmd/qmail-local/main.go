@@ -31,6 +31,11 @@ package main
 import (
 	"quail/internal/local"
 	"quail/internal/prog"
+	"quail/internal/warm"
 )
 
-func main() { prog.Main("qmail-local", local.Run, prog.Umask(0o077)) }
+// bounds: all deliveries that qmail-send can ask for at once, of messages that are
+// never held in memory.
+var bounds = warm.Bounds{Jobs: 256, Life: 10000, Memory: 64 << 20}
+
+func main() { warm.Main("qmail-local", local.Run, bounds, prog.Umask(0o077)) }

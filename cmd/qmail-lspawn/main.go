@@ -18,8 +18,9 @@
 package main
 
 import (
+	"quail/internal/conf"
 	"quail/internal/lspawn"
 	"quail/internal/prog"
 )
 
-func main() { prog.Main("qmail-lspawn", lspawn.Run) }
+func main() { prog.Main("qmail-lspawn", lspawn.Run, prog.Directory(conf.Home)) }

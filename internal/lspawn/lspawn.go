@@ -12,10 +12,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
+	"quail/internal/cdb"
 	"quail/internal/cdbfile"
 	"quail/internal/conf"
 	"quail/internal/delivery"
@@ -57,7 +57,7 @@ func Run(p *prog.Process) error {
 		return err
 	}
 	keeper := warm.NewKeeper(warm.Settings{Idle: idle, Spare: spare, Name: "qmail-lspawn", Log: p.Stderr, Now: p.Now})
-	l := &lspawn{p: p, keeper: keeper, getpw: getpw}
+	l := &lspawn{p: p, keeper: keeper, getpw: getpw, assigned: cdbfile.Keep(filepath.Join(conf.Home, "users/cdb"))}
 	return spawn.Run(p, spawn.Spawner{
 		Keeper: keeper, Command: l.command, Unable: unable, Report: delivery.LocalReport, Keep: keep,
 	})
@@ -67,6 +67,8 @@ type lspawn struct {
 	p      *prog.Process
 	keeper *warm.Keeper
 	getpw  privs.Identity // who looks up accounts
+	// assigned is users/cdb, which the administrator may replace at any time.
+	assigned *cdbfile.Kept
 }
 
 // command returns qmail-local for one delivery. Its steps are what stands between a
@@ -96,7 +98,9 @@ func (l *lspawn) command(r delivery.Request) (c warm.Command, status int) {
 			domain, r.Sender, l.p.Args[0]},
 		Env: l.p.Env,
 		Dir: conf.Home,
-		As:  &id,
+		// The home may lie where the user may not go.
+		Here: l.p.Dir == conf.Home,
+		As:   &id,
 	}, 0
 }
 
@@ -111,11 +115,16 @@ func unable(err error) int {
 // find returns the assignment of a local part, or the status that says why there
 // is none.
 func (l *lspawn) find(local string) (users.Assignment, int) {
-	a, found, err := assigned(filepath.Join(conf.Home, "users/cdb"), local)
+	var a users.Assignment
+	var found bool
+	err := l.assigned.View(func(db *cdb.Reader) (err error) {
+		a, found, err = users.Lookup(db, local)
+		return err
+	})
 	if errors.Is(err, users.ErrRecord) {
 		return a, delivery.StatusBug
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return a, delivery.StatusCdb
 	}
 	if found {
@@ -124,43 +133,34 @@ func (l *lspawn) find(local string) (users.Assignment, int) {
 	return l.ask(local)
 }
 
-// assigned looks local up in users/cdb, which is opened for each delivery: the
-// administrator may have replaced it.
-func assigned(path, local string) (a users.Assignment, found bool, err error) {
-	f, err := cdbfile.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return a, false, nil
-	}
-	if err != nil {
-		return a, false, err
-	}
-	defer f.Close()
-	return users.Lookup(f.Reader, local)
-}
-
 // ask has qmail-getpw look for an account, under a user of its own.
 func (l *lspawn) ask(local string) (a users.Assignment, status int) {
-	answer, w, err := os.Pipe()
+	answer, w, err := spawn.Pipe()
 	if err != nil {
 		return a, delivery.StatusSoft
 	}
 	defer answer.Close()
-	child, err := proc.Command{
+	ended := make(chan spawn.End, 1)
+	_, err = l.keeper.Start(warm.Command{
 		Args:   []string{"bin/qmail-getpw", local},
 		Env:    l.p.Env,
 		Dir:    conf.Home,
+		Here:   l.p.Dir == conf.Home,
 		Stdout: w,
 		As:     &l.getpw,
-	}.Start()
-	w.Close()
+	}, func(s proc.Status, err error) {
+		ended <- spawn.End{Status: s, Err: err}
+		w.Close()
+	})
 	if err != nil {
+		w.Close()
 		return a, delivery.StatusGetpwSoft
 	}
 	record, err := io.ReadAll(io.LimitReader(answer, maxRecord))
 	answer.Close() // an endless answer ends here
-	end, waitErr := child.Wait()
+	end := <-ended
 	switch {
-	case err != nil || waitErr != nil || end.Crashed():
+	case err != nil || end.Err != nil || end.Crashed():
 		return a, delivery.StatusSoft
 	case !end.OK():
 		return a, getpwStatus(end.Code())

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"quail/internal/cdb"
 	"quail/internal/cdbfile"
@@ -14,6 +15,7 @@ import (
 	"quail/internal/privs"
 	"quail/internal/prog"
 	"quail/internal/users"
+	"quail/internal/warm"
 )
 
 // testHome makes a home with an empty bin and users, and qmail-lspawn's state.
@@ -27,8 +29,12 @@ func testHome(t *testing.T) *lspawn {
 			t.Fatal(err)
 		}
 	}
-	return &lspawn{p: &prog.Process{Args: []string{"./Mailbox"}, Env: prog.Env{"PATH=/usr/bin:/bin"}},
-		getpw: privs.Identity{UID: os.Getuid(), GID: os.Getgid()}}
+	return &lspawn{
+		p:        &prog.Process{Args: []string{"./Mailbox"}, Env: prog.Env{"PATH=/usr/bin:/bin"}},
+		keeper:   warm.NewKeeper(warm.Settings{Name: t.Name(), Log: os.Stderr, Now: time.Now}),
+		getpw:    privs.Identity{UID: os.Getuid(), GID: os.Getgid()},
+		assigned: cdbfile.Keep(filepath.Join(conf.Home, "users/cdb")),
+	}
 }
 
 func script(t *testing.T, name, commands string) {

@@ -23,6 +23,9 @@ type Command struct {
 	// Search, if not nil, is the environment whose PATH counts instead of Env's.
 	Search prog.Env
 	Dir    string // working directory, absolute
+	// Here says that Dir is the working directory of this process already. The child
+	// then inherits it, and need not have the right to reach it by its name.
+	Here bool
 	// Descriptors 0, 1 and 2, and from 3 on. A nil one is closed in the child.
 	Stdin, Stdout, Stderr *os.File
 	Extra                 []*os.File
@@ -39,9 +42,11 @@ type Child struct {
 // nothing has been run.
 func (c Command) Start() (*Child, error) {
 	attr := &os.ProcAttr{
-		Dir:   c.Dir,
 		Files: append([]*os.File{c.Stdin, c.Stdout, c.Stderr}, c.Extra...),
 		Sys:   &syscall.SysProcAttr{},
+	}
+	if !c.Here {
+		attr.Dir = c.Dir
 	}
 	if c.As != nil {
 		credential, err := c.As.Credential()

@@ -80,6 +80,18 @@ func Umask(mask int) Option {
 	}
 }
 
+// Directory makes dir the working directory of the process, for programs that start
+// others there.
+func Directory(dir string) Option {
+	return func(p *Process) error {
+		if err := os.Chdir(dir); err != nil {
+			return Fail("unable to switch to "+dir, err)
+		}
+		p.Dir = dir
+		return nil
+	}
+}
+
 // Descriptors makes the inherited descriptors 3 to n-1 available as Extra. One
 // that is not a pipe or a socket is left out as nil: an unused number may be the
 // runtime's own.

@@ -143,7 +143,7 @@ func (r *running) try(req delivery.Request) (report string) {
 		return refusal
 	}
 	defer message.Close()
-	output, write, err := outputPipe()
+	output, write, err := Pipe()
 	if err != nil {
 		return delivery.RefusePipe
 	}
@@ -153,11 +153,11 @@ func (r *running) try(req delivery.Request) (report string) {
 		return r.Report(delivery.Outcome{Code: status})
 	}
 	c.Stdin, c.Stdout, c.Stderr = message, write, write
-	ended := make(chan end, 1)
+	ended := make(chan End, 1)
 	// The program may be run twice, warm and then cold, so its end of the pipe stays
 	// open here until it is over.
 	_, err = r.Keeper.Start(c, func(status proc.Status, err error) {
-		ended <- end{status, err}
+		ended <- End{status, err}
 		write.Close()
 	})
 	if err != nil {
@@ -167,16 +167,16 @@ func (r *running) try(req delivery.Request) (report string) {
 	text := r.Keep(output)
 	io.Copy(io.Discard, output)
 	e := <-ended
-	if e.err != nil {
+	if e.Err != nil {
 		return delivery.RefuseFork
 	}
-	return r.Report(delivery.Outcome{Crashed: e.status.Crashed(), Code: e.status.Code(), Output: text})
+	return r.Report(delivery.Outcome{Crashed: e.Crashed(), Code: e.Code(), Output: text})
 }
 
-// end is how a program ended, or why that is not known.
-type end struct {
-	status proc.Status
-	err    error
+// End is how a program ended, or why that is not known.
+type End struct {
+	proc.Status
+	Err error
 }
 
 // command asks what is to be run; without that nobody writes to the pipe.
@@ -189,9 +189,9 @@ func (r *running) command(req delivery.Request, write *os.File) (c warm.Command,
 	return r.Command(req)
 }
 
-// outputPipe returns a pipe of which we wait for one end and programs get the other,
+// Pipe returns a pipe of which we wait for one end and programs get the other,
 // in the mode that they expect.
-func outputPipe() (r, w *os.File, err error) {
+func Pipe() (r, w *os.File, err error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		return nil, nil, err
