@@ -22,6 +22,7 @@ import (
 type Resolver struct {
 	Config string // path of the file; "" stands for /etc/resolv.conf
 	Port   int    // port of the servers; 0 stands for 53
+	Cache  *Cache // of answers; nil keeps none
 }
 
 // Limits on what a resolv.conf may ask for; they are those of the C library.

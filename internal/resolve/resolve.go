@@ -156,19 +156,36 @@ func (r *Resolver) query(ctx context.Context, name string, qtype uint16) ([]dns.
 	if err != nil {
 		return fail(NoName, err)
 	}
+	ask := func() answer { return r.answer(ctx, q) }
+	var a answer
+	if r.Cache == nil {
+		a = ask()
+	} else {
+		a = r.Cache.find(topic{q.name, qtype}, ask)
+	}
+	if a.denied || a.err != nil {
+		return fail(a.kind, a.err)
+	}
+	return a.records, nil
+}
+
+// answer asks the question and says what came of it.
+func (r *Resolver) answer(ctx context.Context, q question) answer {
 	reply, err := r.ask(ctx, q)
 	if err != nil {
-		return fail(Soft, err)
+		return answer{kind: Soft, err: err}
 	}
-	if reply.Rcode == dns.RcodeNameError {
-		return fail(NoName, nil)
+	a := answer{bytes: reply.Len()}
+	switch {
+	case reply.Rcode == dns.RcodeNameError:
+		a.kind, a.denied = NoName, true
+	case len(reply.Answer) == 0:
+		a.kind, a.denied = NoData, true
+	default:
+		if a.records, err = q.answers(reply); err != nil {
+			return answer{kind: Soft, err: err}
+		}
 	}
-	if len(reply.Answer) == 0 {
-		return fail(NoData, nil)
-	}
-	records, err := q.answers(reply)
-	if err != nil {
-		return fail(Soft, err)
-	}
-	return records, nil
+	a.ttl = lifetime(reply, a.records)
+	return a
 }
