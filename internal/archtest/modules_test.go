@@ -13,10 +13,16 @@ var modules = map[string]struct {
 	reason   string
 	testOnly bool
 }{
+	"github.com/google/go-cmp":                      {reason: "is needed by the tests of github.com/mdlayher/netlink"},
+	"github.com/josharian/native":                   {reason: "is needed by github.com/mdlayher/netlink"},
+	"github.com/jsimonetti/rtnetlink/v2":            {reason: "tells long-lived programs of changes of this host's addresses, see internal/addrwatch"},
 	"github.com/landlock-lsm/go-landlock":           {reason: "walls a program in on Linux, for all its threads at once"},
+	"github.com/mdlayher/netlink":                   {reason: "is the socket below github.com/jsimonetti/rtnetlink, and its settings"},
+	"github.com/mdlayher/socket":                    {reason: "is needed by github.com/mdlayher/netlink"},
 	"github.com/miekg/dns":                          {reason: "encodes DNS messages; the resolver on top of it is ours, since qmail's classes of errors are"},
 	"github.com/spf13/pflag":                        {reason: "reads the command lines of the new tools, which are not bound to qmail's getopt"},
 	"golang.org/x/net":                              {reason: "is needed by github.com/miekg/dns"},
+	"golang.org/x/sync":                             {reason: "is needed by github.com/mdlayher/socket"},
 	"golang.org/x/sys":                              {reason: "has the system calls that the standard library has not: flock, poll, descriptor passing"},
 	"kernel.org/pub/linux/libs/security/libcap/psx": {reason: "changes all threads of a process at once, for internal/sandbox and go-landlock"},
 }

@@ -13,7 +13,7 @@ import (
 const rings = `
 	contracts: conf errno cdb envelope mailaddr netstring dottext received rfc822 delivery dotqmail users tcprules submission
 	state:     durable queue control rcpthosts maildir mbox tcpto relayctl cdbfile
-	system:    limits prog proc warm privs sandbox ucspi resolve submit localaddr spawn localsocket
+	system:    limits prog proc warm privs sandbox ucspi resolve submit localaddr addrwatch spawn localsocket
 `
 
 // Ring numbers, from the one that all may import on.

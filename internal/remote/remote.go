@@ -19,6 +19,9 @@
 package remote
 
 import (
+	"sync"
+
+	"quail/internal/addrwatch"
 	"quail/internal/localaddr"
 	"quail/internal/prog"
 	"quail/internal/resolve"
@@ -30,20 +33,25 @@ func Run(p *prog.Process) error {
 	return r.Deliver(p)
 }
 
-// Program returns qmail-remote for a process that may be warm: its jobs share what
-// Keep lets them share.
+// Program returns qmail-remote for a process that may be warm: then its jobs share
+// what Keep lets them share, and this host's addresses and the answers of name
+// servers are not asked for again and again.
 func Program() func(*prog.Process) error {
-	r := Remote{
-		Resolver: &resolve.Resolver{},
-		Local:    localaddr.Local,
-		Port:     25,
-		Keep:     new(Keep),
-	}
+	var first sync.Once
+	var r *Remote
 	return func(p *prog.Process) error {
-		if p.Warm {
-			return r.Deliver(p)
+		if !p.Warm {
+			return Run(p)
 		}
-		return Run(p)
+		first.Do(func() {
+			r = &Remote{
+				Resolver: &resolve.Resolver{Cache: &resolve.Cache{Now: p.Now}},
+				Local:    new(addrwatch.Watch).Local,
+				Port:     25,
+				Keep:     new(Keep),
+			}
+		})
+		return r.Deliver(p)
 	}
 }
 
