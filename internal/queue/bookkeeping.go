@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"quail/internal/durable"
 	"quail/internal/envelope"
 )
 
@@ -149,7 +150,7 @@ func (d Dir) AppendBounce(id ID, paragraph string) error {
 		err = f.Sync()
 	}
 	if err == nil && before.Size() == 0 {
-		err = d.syncDir(n)
+		err = durable.Dir(d.Path("bounce"))
 	}
 	if err != nil {
 		f.Truncate(before.Size()) // the caller tries again; half a paragraph must not stay

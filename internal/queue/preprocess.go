@@ -6,10 +6,12 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"quail/internal/durable"
 	"quail/internal/envelope"
 )
 
@@ -27,6 +29,8 @@ var errUnknownType = errors.New("unknown record type")
 type Preprocessor struct {
 	// Route says where a recipient goes and under which address.
 	Route func(recipient string) (Channel, string)
+	// Syncs is shared by all messages that are preprocessed at once; nil shares nothing.
+	Syncs *durable.Group
 	// Birth is what the age of the message counts from, if that was before now.
 	Birth time.Time
 }
@@ -217,6 +221,8 @@ func (p *preprocessing) finish() error {
 			return &Error{"unable to utime", p.info.n, err}
 		}
 	}
+	var files []*os.File
+	var dirs []string
 	for _, w := range append([]*recordFile{p.info}, p.channels[:]...) {
 		if w == nil {
 			continue
@@ -224,12 +230,11 @@ func (p *preprocessing) finish() error {
 		if err := w.flush(); err != nil {
 			return err
 		}
-		if err := w.f.Sync(); err != nil {
-			return &Error{"trouble fsyncing", w.n, err}
-		}
-		if err := p.d.syncDir(w.n); err != nil {
-			return err
-		}
+		files = append(files, w.f)
+		dirs = append(dirs, filepath.Dir(w.f.Name()))
+	}
+	if err := p.Syncs.Sync(files, dirs...); err != nil {
+		return &Error{"trouble fsyncing", p.info.n, err}
 	}
 	return nil
 }

@@ -207,10 +207,8 @@ func (s *sender) deliverStep(ch *channel) {
 		due := ch.pass != nil || s.jobs < s.maxJobs() && ch.due.isDue(s.now)
 		switch {
 		case len(ch.held) > 0 && !(due && ch.heldLast):
-			ch.heldLast = true
 			s.startHeld(ch)
 		case due:
-			ch.heldLast = false
 			s.passStep(ch)
 		default:
 			return
@@ -285,6 +283,7 @@ func (s *sender) start(ch *channel, j *job, r queue.Recipient) {
 	s.deliveries++
 	ch.attempts[number] = &attempt{n: s.deliveries, job: j, recipient: r}
 	ch.used++
+	ch.heldLast = j.held != nil
 	s.log.starting(s.deliveries, j.id, ch.c, r.Address)
 	s.logStatus()
 	ch.requests = delivery.Request{

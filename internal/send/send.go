@@ -30,6 +30,7 @@ import (
 
 	"quail/internal/conf"
 	"quail/internal/control"
+	"quail/internal/durable"
 	"quail/internal/prog"
 	"quail/internal/queue"
 )
@@ -62,6 +63,7 @@ type sender struct {
 	p        *prog.Process
 	log      journal
 	dir      queue.Dir
+	syncs    *durable.Group
 	control  control.Dir
 	settings settings
 	events   chan func()
@@ -79,6 +81,8 @@ type sender struct {
 	todo      scan
 	triggered bool
 	taken     map[queue.ID]bool // messages in todo that are in hand
+	passed    int               // how many of them this walk has met
+	resting   bool              // the next walk has to wait
 	preparing int               // messages on whose files others work for us
 	debris    scan
 
@@ -138,7 +142,8 @@ func Run(p *prog.Process) error {
 
 func newSender(p *prog.Process, dir queue.Dir) *sender {
 	return &sender{
-		p: p, log: journal{w: p.Stdin}, dir: dir, control: control.In(conf.Home), events: make(chan func(), eventsATurn), sleep: time.NewTimer(0),
+		p: p, log: journal{w: p.Stdin}, dir: dir, syncs: durable.NewGroup(string(dir), p.Now), control: control.In(conf.Home),
+		events: make(chan func(), eventsATurn), sleep: time.NewTimer(0),
 		taken: map[queue.ID]bool{}, left: map[queue.ID]bool{}, bounces: bounces{of: map[queue.ID]bool{}},
 	}
 }
@@ -315,7 +320,7 @@ func (s *sender) wakeUp() int64 {
 	if s.exiting {
 		return at
 	}
-	if s.canTake() {
+	if s.canTake() && (s.todo.open() || !s.resting) {
 		todo := s.nextStep(&s.todo)
 		if s.triggered && !s.todo.open() {
 			todo = s.now

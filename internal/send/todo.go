@@ -15,8 +15,12 @@ const (
 	maxPreparing = 20 // messages at once
 	// maxHeld is how many messages wait for a delivery straight from todo, on each
 	// channel: a minute at the longest. All others are preprocessed at once.
-	maxHeld  = 200
+	maxHeld  = 1000
 	heldLong = 60
+	// A walk through todo that passes messages by that are in hand is not repeated at
+	// once: restAWalk for each of them makes walks a small part of the work.
+	restAWalk = 4 * time.Microsecond
+	fewPassed = 64
 )
 
 // held is a message with one recipient that waits to be delivered straight from
@@ -31,28 +35,54 @@ type held struct {
 
 // todoStep takes messages up from todo as far as that can be done now.
 func (s *sender) todoStep() {
+	if s.todoHeldUntil() > s.now {
+		return
+	}
+	var ids []queue.ID
 	for range stepsATurn {
-		if !s.canTake() || s.todoHeldUntil() > s.now {
-			return
+		if !s.canTake() || !s.todo.open() && !s.scanTodo() || !s.pauseOver(s.todo.paused) {
+			break
 		}
-		if !s.todo.open() {
-			if !s.triggered && s.todo.due > s.now {
-				return
-			}
-			// The trigger counts as pulled again from here on: whatever is queued after
-			// the scan has begun gets another scan.
-			s.listen()
-			s.triggered = false
-			s.todo.due = s.now + rescanTodo
-			s.todo.dirs = []queue.Name{"todo"}
-		}
-		if !s.pauseOver(s.todo.paused) {
-			return
-		}
-		if id, ok := s.next(&s.todo); ok && !s.taken[id] {
-			s.take(id)
+		id, ok := s.next(&s.todo)
+		switch {
+		case ok && s.taken[id]:
+			s.passed++
+		case ok:
+			s.taken[id] = true
+			s.preparing++
+			ids = append(ids, id)
+		case !s.todo.open():
+			s.restFromTodo()
 		}
 	}
+	if len(ids) > 0 {
+		s.readTodo(ids)
+	}
+}
+
+// scanTodo begins a walk through todo if there is a reason.
+func (s *sender) scanTodo() bool {
+	if s.resting || !s.triggered && s.todo.due > s.now {
+		return false
+	}
+	// The trigger counts as pulled again from here on: whatever is queued after
+	// the scan has begun gets another scan.
+	s.listen()
+	s.triggered = false
+	s.todo.due = s.now + rescanTodo
+	s.todo.dirs = []queue.Name{"todo"}
+	return true
+}
+
+// restFromTodo puts the next walk off if this one has met much that is known.
+func (s *sender) restFromTodo() {
+	if s.passed > fewPassed {
+		s.resting = true
+		time.AfterFunc(time.Duration(s.passed)*restAWalk, func() {
+			s.events <- func() { s.resting = false }
+		})
+	}
+	s.passed = 0
 }
 
 // canTake reports whether another message can be taken up from todo.
@@ -60,26 +90,36 @@ func (s *sender) canTake() bool {
 	return !s.exiting && s.preparing < maxPreparing && !s.clean.busy()
 }
 
-// take begins with a message in todo. Until it has left todo, or is given up for
-// now, no other scan takes it.
-func (s *sender) take(id queue.ID) {
-	s.taken[id] = true
-	s.preparing++
-	routes := s.settings.routes
+// readTodo begins with messages in todo. Until they have left todo, or are given up for
+// now, no other scan takes them.
+func (s *sender) readTodo(ids []queue.ID) {
 	go func() {
-		if todo, recipient, ok := s.dir.Single(id); ok {
-			s.events <- func() {
+		looks := make([]func(), len(ids))
+		for i, id := range ids {
+			todo, recipient, single := s.dir.Single(id)
+			looks[i] = func() {
 				s.preparing--
-				s.hold(id, todo, recipient)
+				if single {
+					s.hold(id, todo, recipient)
+				} else {
+					s.preprocessNow(id)
+				}
 			}
-			return
 		}
-		done, err := s.dir.Preprocess(id, queue.Preprocessor{Route: routes.route})
 		s.events <- func() {
-			s.preparing--
-			s.preprocessed(id, done, err)
+			for _, look := range looks {
+				look()
+			}
 		}
 	}()
+}
+
+// preprocessNow preprocesses a message that is not to be held.
+func (s *sender) preprocessNow(id queue.ID) {
+	routes := s.settings.routes // as they are now, whatever HUP brings
+	s.preprocess(id, queue.Preprocessor{Syncs: s.syncs, Route: routes.route}, func(done queue.Preprocessed, err error) {
+		s.preprocessed(id, done, err)
+	})
 }
 
 // preprocess preprocesses a message beside the main loop, which then does what comes
@@ -101,13 +141,10 @@ func (s *sender) hold(id queue.ID, todo queue.Todo, recipient string) {
 		delete(s.taken, id) // it is in todo for the next qmail-send
 		return
 	}
-	routes := s.settings.routes
-	c, address := routes.route(recipient)
+	c, address := s.settings.routes.route(recipient)
 	ch := s.channels[c]
 	if !ch.alive || ch.limit == 0 || len(ch.held) >= maxHeld {
-		s.preprocess(id, queue.Preprocessor{Route: routes.route}, func(done queue.Preprocessed, err error) {
-			s.preprocessed(id, done, err)
-		})
+		s.preprocessNow(id)
 		return
 	}
 	s.log.newMessage(id)
@@ -127,7 +164,7 @@ func (ch *channel) takeHeld() held {
 func (s *sender) heldStep(ch *channel) {
 	for s.canTake() && len(ch.held) > 0 && ch.held[0].tooLong(s.now) {
 		h := ch.takeHeld()
-		s.preprocess(h.id, queue.Preprocessor{Route: h.route(ch)}, func(done queue.Preprocessed, err error) {
+		s.preprocess(h.id, queue.Preprocessor{Syncs: s.syncs, Route: h.route(ch)}, func(done queue.Preprocessed, err error) {
 			done.Begun, done.Senders = false, nil // logged already
 			s.preprocessed(h.id, done, err)
 		})
@@ -204,7 +241,7 @@ func (s *sender) settle(j *job, r delivery.Report) {
 		})
 		return
 	}
-	by := queue.Preprocessor{Route: j.held.route(j.c), Birth: time.Unix(j.birth, 0)}
+	by := queue.Preprocessor{Syncs: s.syncs, Route: j.held.route(j.c), Birth: time.Unix(j.birth, 0)}
 	s.preprocess(j.id, by, func(_ queue.Preprocessed, err error) {
 		if err != nil {
 			doing, n := asQueueError(err)
