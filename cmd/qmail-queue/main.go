@@ -11,29 +11,22 @@
 // 0 queued; 11 address too long; 52 not done within 24 hours; 53 write error or
 // disk full; 54 message or envelope ended early; 61 to 66 trouble with the home,
 // the queue, pid, mess, intd or todo; 81 internal bug; 91 bad envelope; 111 the
-// suite's accounts are missing. 11 to 40 mean that trying again is useless.
+// suite's accounts are missing, or this program is not set-uid and there is no
+// qmail-queued to do its work. 11 to 40 mean that trying again is useless.
 //
 // # Security
 //
 // Set-uid qmailq: arguments, environment, descriptors, limits and signals are a
 // stranger's. It ignores the first two, runs nothing, and opens nothing outside
-// HOME/queue but the password file; on Linux a sandbox holds it to that.
+// HOME/queue but the password file; on Linux a sandbox holds it to that. Without the
+// set-uid bit it can do no more than its caller, and hands the message to qmail-queued.
 package main
 
 import (
-	"quail/internal/conf"
 	"quail/internal/enqueue"
 	"quail/internal/prog"
-	"quail/internal/queue"
-	"quail/internal/sandbox"
 )
 
 // The mask is set here, since the caller's must not decide who can read a message:
 // qmail-send and the spawners do, by group or as anybody.
-func main() {
-	dir := queue.In(conf.Home)
-	prog.Main("qmail-queue", enqueue.Run, prog.Umask(0o33), sandbox.Around(sandbox.Wall{
-		Read:  []string{"/etc/passwd"},
-		Write: []string{dir.Path("pid"), dir.Path("mess"), dir.Path("intd"), dir.Path("todo"), dir.Path("lock")},
-	}))
-}
+func main() { prog.Main("qmail-queue", enqueue.Run, prog.Umask(0o33), enqueue.Wall) }

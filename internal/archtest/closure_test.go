@@ -22,6 +22,7 @@ var privileged = []struct {
 	allowed  map[string]string
 }{
 	{name: "qmail-queue", as: "set-uid qmailq, started by anybody"},
+	{name: "qmail-queued", as: "qmailq, called by anybody"},
 	{name: "qmail-lspawn", as: "root for life"},
 	{name: "qmail-start", as: "root"},
 	{name: "qmail-clean", as: "qmailq, which owns the queue"},

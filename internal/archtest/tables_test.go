@@ -337,7 +337,7 @@ func checkReadmeDifferences(t *testing.T) {
 // or from files that others write. See ARCHITECTURE.md, contracts.
 var readers = strings.Fields(`
 	cdb control delivery dotqmail dottext envelope mailaddr queue received resolve
-	rfc822 tcprules tcpto ucspi users
+	rfc822 submission tcprules tcpto ucspi users
 `)
 
 func TestReadersAreFuzzed(t *testing.T) {

@@ -4,6 +4,10 @@
 // It runs set-uid. Arguments, environment, descriptors, limits and signals are a
 // stranger's, as are both things that it reads; neither is parsed here.
 //
+// Where it is not qmailq all the same, because the host allows no set-uid programs or
+// the administrator has taken the bit away, it has the rights of its caller and passes
+// the message on to qmail-queued.
+//
 // Differs from qmail: where descriptor 0 is closed the message is empty, as from
 // /dev/null, which is what the Go runtime puts there: so do all programs of the
 // suite. qmail-queue would exit with 54.
@@ -22,6 +26,7 @@ import (
 	"quail/internal/prog"
 	"quail/internal/queue"
 	"quail/internal/received"
+	"quail/internal/sandbox"
 )
 
 // Run puts one message into the queue.
@@ -40,10 +45,18 @@ func Run(p *prog.Process) (err error) {
 	exitOn(envelope.StatusBug, syscall.SIGILL, syscall.SIGABRT, syscall.SIGFPE, syscall.SIGBUS, syscall.SIGSEGV, syscall.SIGSYS)
 	// 2. The environment is nobody's: nothing below may be steered by it.
 	os.Clearenv()
-	// 3. Home and queue must be there before anything is tried in them.
+	// 3. Home and queue must be there before anything is tried in them; whoever is not
+	//    qmailq cannot even look.
 	dir := queue.In(conf.Home)
 	if _, err := os.Stat(conf.Home + "/."); err != nil {
 		return prog.Exit(envelope.StatusHome)
+	}
+	own, err := isOwner()
+	if err != nil {
+		return err
+	}
+	if !own {
+		return prog.Exit(relay(p))
 	}
 	if _, err := os.Stat(string(dir) + "/."); err != nil {
 		return prog.Exit(envelope.StatusQueue)
@@ -64,6 +77,28 @@ func Run(p *prog.Process) (err error) {
 		return prog.Exit(status.Status)
 	}
 	return err
+}
+
+// isOwner reports whether we can write to the queue, being its owner.
+func isOwner() (bool, error) {
+	uid, err := privs.User(conf.UserQueue)
+	return uid == os.Geteuid(), err
+}
+
+// Wall is the wall around qmail-queue: the queue for its owner, a call to qmail-queued
+// for everybody else.
+func Wall(p *prog.Process) error {
+	own, err := isOwner()
+	if err != nil {
+		return err
+	}
+	w := sandbox.Wall{Read: []string{"/etc/passwd"}, Network: sandbox.Syslog}
+	if own {
+		dir := queue.In(conf.Home)
+		w.Network = sandbox.None
+		w.Write = []string{dir.Path("pid"), dir.Path("mess"), dir.Path("intd"), dir.Path("todo"), dir.Path("lock")}
+	}
+	return sandbox.Around(w)(p)
 }
 
 // exitOn ends the program with status on any of signals, as the deadline does.

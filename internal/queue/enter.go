@@ -129,7 +129,7 @@ func (d Dir) newPid(s Submission) (*os.File, Name, error) {
 	stem := "pid/" + strconv.Itoa(s.PID) + "." + strconv.FormatInt(s.Start.Unix(), 10) + "."
 	for seq := 1; seq <= 2*attempts; seq++ {
 		n := Name(stem + strconv.Itoa(seq))
-		f, err := os.OpenFile(d.Path(n), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		f, err := durable.OpenFile(d.Path(n), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		if err == nil {
 			return f, n, nil
 		}
@@ -147,7 +147,7 @@ func (d Dir) fill(id ID, mess *os.File, s Submission) (intd *os.File, err error)
 	if err := copyMessage(&gathered{f: mess, b: s.Buffer[:0]}, s); err != nil {
 		return nil, err
 	}
-	intd, err = os.OpenFile(d.Path(id.Intd()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	intd, err = durable.OpenFile(d.Path(id.Intd()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return nil, &StatusError{envelope.StatusIntd, err}
 	}
@@ -236,10 +236,12 @@ func transferError(err error) error {
 	if errors.As(err, &status) {
 		return status
 	}
-	return &StatusError{transferStatus(err), err}
+	return &StatusError{TransferStatus(err), err}
 }
 
-func transferStatus(err error) int {
+// TransferStatus returns the status for an error of envelope.Transfer, or of reading
+// the message.
+func TransferStatus(err error) int {
 	var write *envelope.WriteError
 	switch {
 	case errors.As(err, &write):

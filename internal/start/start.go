@@ -1,6 +1,7 @@
 // Package start is qmail-start: it starts the programs of the queue's far side,
 // each under its own user, and becomes qmail-send. See spec "qmail-start and
-// qmail-send", section 1.
+// qmail-send", section 1. Where PATH has qmail-queued, that is started as well; it ends
+// when qmail-send does, whosever that is, and has no descriptor in common with it.
 //
 // It runs as root on the administrator's arguments and trusts its environment,
 // which all of qmail-local's programs will see. It opens no file but the password
@@ -13,6 +14,7 @@
 package start
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -105,7 +107,13 @@ func Run(p *prog.Process) error {
 		}
 		fds = append(fds, ends[:]...)
 	}
-	// 6. No way back for this process: it becomes qmail-send, as qmails.
+	// 6. What takes messages at the queue's socket. It has no pipe: it looks at who its
+	//    parent is.
+	queued := proc.Command{Args: []string{"qmail-queued"}, Env: p.Env, Dir: "/", Stderr: log, As: &ids.queue}
+	if _, err := queued.Start(); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("run qmail-queued: %w", err)
+	}
+	// 7. No way back for this process: it becomes qmail-send, as qmails.
 	return becomeSend(p, fds, ids.send)
 }
 
