@@ -50,6 +50,8 @@ type lane struct {
 	open     *group        // the one that is not sealed
 	underway int           // how many are sealed and not done
 	clear    chan struct{} // closed when that becomes 0
+	many     bool          // mail has been shared: there may be more of it
+	left     time.Time     // when the last group was done
 }
 
 // laneKey names a message by its file, and by where in it the jobs begin to read.
@@ -60,11 +62,16 @@ type laneKey struct {
 	target        target
 }
 
+// remembered is how long it is known that a message has many recipients. Each that
+// is done makes room for the next one in qmail-send.
+const remembered = time.Second
+
 // gathering is the lanes in use. A message file cannot be replaced by another with
 // its number while it is in use here: the jobs hold it open.
 type gathering struct {
 	mu    sync.Mutex
 	lanes map[laneKey]*lane
+	swept time.Time
 }
 
 // message finds out what m is to be known by; a message that is no file is like no
@@ -94,18 +101,13 @@ func (a *gathering) join(m *mail, c controls, t target) (g *group, mine bool) {
 	key.target = t
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l := a.lanes[key]
-	if l == nil {
-		l = &lane{key: key}
-		if a.lanes == nil {
-			a.lanes = make(map[laneKey]*lane)
-		}
-		a.lanes[key] = l
-	}
+	l := a.lane(key, now)
 	if l.open == nil {
 		g.lane, l.open, g.full = l, g, make(chan struct{})
+		g.follows = l.many
 		return g, true
 	}
+	l.many = true
 	g = l.open
 	g.mails = append(g.mails, m)
 	g.joined = now
@@ -115,6 +117,29 @@ func (a *gathering) join(m *mail, c controls, t target) (g *group, mine bool) {
 	}
 	return g, false
 }
+
+// lane returns that of a key. The lock is held.
+func (a *gathering) lane(key laneKey, now time.Time) *lane {
+	if a.lanes == nil {
+		a.lanes = make(map[laneKey]*lane)
+	}
+	if now.Sub(a.swept) > remembered {
+		for _, l := range a.lanes {
+			if l.unused() && now.Sub(l.left) > remembered {
+				delete(a.lanes, l.key)
+			}
+		}
+		a.swept = now
+	}
+	l := a.lanes[key]
+	if l == nil {
+		l = &lane{key: key}
+		a.lanes[key] = l
+	}
+	return l
+}
+
+func (l *lane) unused() bool { return l.open == nil && l.underway == 0 }
 
 // seal closes the group to further mail. The lock is held.
 func (g *group) seal() {
@@ -223,7 +248,8 @@ func (a *gathering) depart(g *group, rest *group) {
 		rest.lane.start()
 	}
 	g.lane.done()
-	if g.lane.open == nil && g.lane.underway == 0 {
+	g.lane.left = g.first.now()
+	if g.lane.unused() && !g.lane.many {
 		delete(a.lanes, g.lane.key)
 	}
 }
