@@ -38,4 +38,4 @@ import (
 // never held in memory.
 var bounds = warm.Bounds{Jobs: 256, Life: 10000, Memory: 64 << 20}
 
-func main() { warm.Main("qmail-local", local.Run, bounds, prog.Umask(0o077)) }
+func main() { warm.Main("qmail-local", new(local.Program).Run, bounds, prog.Umask(0o077)) }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"quail/internal/dotqmail"
 	"quail/internal/maildir"
 	"quail/internal/mbox"
@@ -24,14 +26,25 @@ func (e readError) Unwrap() error { return e.error }
 // messageReader reads the message from its beginning, wherever the descriptor
 // stands: all lines share it with the programs they start, some of which go on
 // reading in the background.
-type messageReader struct{ r *io.SectionReader }
+type messageReader struct {
+	file *os.File
+	at   int64
+}
 
-func (m messageReader) Read(b []byte) (int, error) {
-	n, err := m.r.Read(b)
-	if err != nil && err != io.EOF {
-		err = readError{err}
+func (m *messageReader) Read(b []byte) (int, error) {
+	for {
+		n, err := unix.Pread(int(m.file.Fd()), b, m.at)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, readError{&os.PathError{Op: "read", Path: m.file.Name(), Err: err}}
+		case n == 0 && len(b) > 0:
+			return 0, io.EOF
+		default:
+			m.at += int64(n)
+			return n, nil
+		}
 	}
-	return n, err
 }
 
 // message rewinds the message for a program, and returns it for our own use.
@@ -39,7 +52,7 @@ func (j *job) message() (io.Reader, error) {
 	if _, err := j.p.Stdin.Seek(0, io.SeekStart); err != nil {
 		return nil, j.fail(prog.StatusTemporary, "Unable to rewind message. (#4.3.0)")
 	}
-	return messageReader{io.NewSectionReader(j.p.Stdin, 0, 1<<62)}, nil
+	return &messageReader{file: j.p.Stdin}, nil
 }
 
 // checkLoop looks for our own Delivered-To line in the header. Whoever forwards mail
@@ -62,7 +75,7 @@ func (j *job) checkLoop() error {
 // headerHas reports whether line, which ends with a newline, stands in the header
 // of the message, byte for byte. Lines of the header may be of any length.
 func headerHas(message io.Reader, line string) (bool, error) {
-	r := bufio.NewReaderSize(message, 1<<16)
+	r := bufio.NewReaderSize(message, 1<<13)
 	for {
 		// What is left to be found of line, while all before it was the same.
 		rest, same, length := line, true, 0
@@ -132,7 +145,7 @@ func (j *job) toMaildir(name string) error {
 		j.names = &maildir.Namer{Now: j.p.Now, PID: j.p.PID, Host: host}
 	}
 	head := strings.NewReader(j.to.ReturnPath() + j.to.DeliveredTo())
-	err = maildir.Deliver(j.path(name), j.names, io.MultiReader(head, message))
+	err = maildir.Deliver(j.path(name), j.names, j.syncs, io.MultiReader(head, message))
 	var unread readError
 	switch {
 	case err == nil:
@@ -156,7 +169,7 @@ func (j *job) toProgram(command string) (stop bool, err error) {
 	}
 	status, err := proc.Command{
 		Args:   []string{"/bin/sh", "-c", command},
-		Env:    j.env,
+		Env:    j.environment(),
 		Dir:    j.to.Home,
 		Stdin:  j.p.Stdin,
 		Stdout: j.p.Stdout,
@@ -205,7 +218,7 @@ func (j *job) forward() error {
 		return err
 	}
 	caller := *j.p
-	caller.Env = j.env // $QMAILQUEUE may be a script that looks at the variables
+	caller.Env = j.environment() // $QMAILQUEUE may be a script that looks at the variables
 	m, err := submit.Open(&caller)
 	if err != nil {
 		return j.temporary("Unable to fork", err, "#4.3.0")

@@ -18,10 +18,15 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"quail/internal/conf"
 	"quail/internal/dotqmail"
+	"quail/internal/durable"
 	"quail/internal/errno"
 	"quail/internal/maildir"
 	"quail/internal/prog"
@@ -31,8 +36,13 @@ import (
 type job struct {
 	p    *prog.Process
 	to   dotqmail.Delivery
-	doit bool     // false: describe only
-	env  prog.Env // of programs, and of whatever queues forwarded mail
+	doit bool // false: describe only
+	// syncs is shared with deliveries to the same file system, if there are any.
+	syncs *durable.Group
+
+	started   time.Time           // the date of UFLINE
+	variables []dotqmail.Variable // DEFAULT and NEWSENDER, when they are known
+	env       prog.Env            // see environment
 
 	newSender   string
 	forwardOnly bool
@@ -44,9 +54,15 @@ type job struct {
 	qp                         int // of the forwarded message; 0 without
 }
 
-// Run is qmail-local. The message is p.Stdin, a file that can be read again.
-func Run(p *prog.Process) error {
-	j := &job{p: p, doit: true}
+// Program is qmail-local, with what the jobs of one process have in common.
+type Program struct {
+	mu    sync.Mutex
+	syncs map[uint64]*durable.Group // by number of file system
+}
+
+// Run is one delivery. The message is p.Stdin, a file that can be read again.
+func (w *Program) Run(p *prog.Process) error {
+	j := &job{p: p, doit: true, started: p.Now()}
 	fallback, err := j.arguments()
 	if err != nil {
 		return err
@@ -56,15 +72,18 @@ func Run(p *prog.Process) error {
 	if j.doit && p.UID == 0 {
 		return j.fail(prog.StatusTemporary, "Not allowed to perform deliveries as root. (#4.3.0)")
 	}
-	if err := j.checkHome(); err != nil {
+	device, err := j.checkHome()
+	if err != nil {
 		return err
+	}
+	if p.Warm {
+		j.syncs = w.group(j.to.Home, device, p.Now)
 	}
 	if j.doit {
 		if err := j.checkLoop(); err != nil {
 			return err
 		}
 	}
-	j.setEnvironment()
 	body, err := j.instructions(fallback)
 	if err != nil {
 		return err
@@ -80,6 +99,22 @@ func Run(p *prog.Process) error {
 	}
 	j.report()
 	return nil
+}
+
+// group returns how deliveries to the file system of a home directory are synced. A
+// delivery in a process of its own has nobody to share with.
+func (w *Program) group(home string, device uint64, now func() time.Time) *durable.Group {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g := w.syncs[device]
+	if g == nil {
+		g = durable.NewGroup(home, now)
+		if w.syncs == nil {
+			w.syncs = map[uint64]*durable.Group{}
+		}
+		w.syncs[device] = g
+	}
+	return g
 }
 
 // arguments takes the command line apart. It returns the instructions to be
@@ -130,31 +165,41 @@ func (j *job) path(name string) string {
 }
 
 // checkHome refuses to work in a home directory that others can write to, and in
-// one whose owner asks for a pause by the sticky bit.
-func (j *job) checkHome() error {
+// one whose owner asks for a pause by the sticky bit. It returns the number of the
+// directory's file system.
+func (j *job) checkHome() (device uint64, err error) {
 	// "/." needs the permission to search the directory, as chdir does.
-	fi, err := os.Stat(j.to.Home + "/.")
+	var st unix.Stat_t
+	err = unix.EINTR
+	for err == unix.EINTR {
+		err = unix.Stat(j.to.Home+"/.", &st)
+	}
+	device = uint64(st.Dev)
 	switch {
 	case err != nil:
-		return j.temporary("Unable to switch to "+j.to.Home, err, "#4.3.0")
-	case uint32(fi.Mode().Perm())&conf.Patrn != 0:
-		return j.fail(prog.StatusTemporary, "Uh-oh: home directory is writable. (#4.7.0)")
-	case fi.Mode()&os.ModeSticky == 0:
-		return nil
+		return 0, j.temporary("Unable to switch to "+j.to.Home, err, "#4.3.0")
+	case uint32(st.Mode)&conf.Patrn != 0:
+		return 0, j.fail(prog.StatusTemporary, "Uh-oh: home directory is writable. (#4.7.0)")
+	case st.Mode&unix.S_ISVTX == 0:
+		return device, nil
 	case j.doit:
-		return j.fail(prog.StatusTemporary, "Home directory is sticky: user is editing his .qmail file. (#4.2.1)")
+		return 0, j.fail(prog.StatusTemporary, "Home directory is sticky: user is editing his .qmail file. (#4.2.1)")
 	}
 	fmt.Fprintln(j.p.Stderr, "Warning: home directory is sticky.")
-	return nil
+	return device, nil
 }
 
-// setEnvironment makes the environment that programs will see, but for DEFAULT and
-// NEWSENDER, which are found out later.
-func (j *job) setEnvironment() {
+// environment returns that of programs, and of whatever queues forwarded mail. Most
+// deliveries need none.
+func (j *job) environment() prog.Env {
+	if j.env != nil {
+		return j.env
+	}
 	j.env = j.p.Env.ForUsers()
-	for _, v := range j.to.Variables(j.p.Now()) {
+	for _, v := range append(j.to.Variables(j.started), j.variables...) {
 		j.env = j.env.With(v.Name, v.Value)
 	}
+	return j.env
 }
 
 // instructions returns the text to be followed: that of the address's .qmail file,
@@ -173,7 +218,7 @@ func (j *job) instructions(fallback string) ([]byte, error) {
 	}
 	defer f.Close()
 	if name.Sets {
-		j.env = j.env.With("DEFAULT", name.Default)
+		j.variables = append(j.variables, dotqmail.Variable{Name: "DEFAULT", Value: name.Default})
 	}
 	fi, err := f.Stat()
 	if err == nil && fi.Size() == 0 {
@@ -212,7 +257,7 @@ func (j *job) findFile() (*os.File, dotqmail.Name, error) {
 // openRegular opens a file to read. A directory, fifo or the like is nil without
 // an error.
 func openRegular(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := durable.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +283,7 @@ func (j *job) setNewSender() error {
 		}
 	}
 	j.newSender = j.to.NewSender(owner, ownerDefault)
-	j.env = j.env.With("NEWSENDER", j.newSender)
+	j.variables = append(j.variables, dotqmail.Variable{Name: "NEWSENDER", Value: j.newSender})
 	return nil
 }
 

@@ -61,7 +61,7 @@ func run(t *testing.T, uid int, stdin *os.File, args ...string) (int, string) {
 		Env: prog.Env{"PATH=/usr/bin:/bin", "GOMAXPROCS=1"},
 		Now: func() time.Time { return time.Unix(1767588414, 0).UTC() },
 	}
-	status := p.Do(Run)
+	status := p.Do(new(Program).Run)
 	text, err := os.ReadFile(out.Name())
 	check(t, err)
 	return status, string(text)

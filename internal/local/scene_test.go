@@ -74,7 +74,7 @@ func TestMain(m *testing.M) {
 			}
 		}
 	}
-	prog.Main("qmail-local", Run, prog.Umask(0o077))
+	prog.Main("qmail-local", new(Program).Run, prog.Umask(0o077))
 }
 
 func TestScenes(t *testing.T) {

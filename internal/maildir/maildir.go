@@ -57,7 +57,9 @@ const maxHost = 64
 // deliveries of one process are told apart by N, where qmail forks for each.
 func (n *Namer) next() string {
 	host := n.Host[:min(len(n.Host), maxHost)]
-	host = strings.NewReplacer("/", `\057`, ":", `\072`).Replace(host)
+	if strings.ContainsAny(host, "/:") {
+		host = strings.NewReplacer("/", `\057`, ":", `\072`).Replace(host)
+	}
 	pid := strconv.Itoa(n.PID)
 	if n.n++; n.n > 1 {
 		pid += "_" + strconv.Itoa(n.n)
@@ -67,57 +69,53 @@ func (n *Namer) next() string {
 
 // Deliver puts message into the Maildir dir as a new file. It creates no
 // directory. After an error nothing of it is left there, and an error from reading
-// message can be told by errors.As.
+// message can be told by errors.As. Deliveries that go on at the same time may share
+// syncs.
 //
-// Differs from qmail: the directories tmp and new must be readable by the
-// recipient, since they are opened, and new is synced before success.
-func Deliver(dir string, names *Namer, message io.Reader) error {
+// Differs from qmail: the directory new must be readable by the recipient, since it
+// is opened to be synced before success.
+func Deliver(dir string, names *Namer, syncs *durable.Group, message io.Reader) error {
 	start := names.Now()
 	expired := func() bool { return names.Now().Sub(start) >= Deadline }
-	// "/." asks for what chdir does: a directory, and permission to search it.
-	if _, err := os.Stat(dir + "/."); err != nil {
-		if errno.Temporary(err) {
-			return err
-		}
-		return fmt.Errorf("%w: %w", ErrNoMaildir, err)
-	}
-	tmp, err := os.OpenRoot(dir + "/tmp")
+	f, name, err := create(dir, names)
 	if err != nil {
-		return err
+		return missing(dir, err)
 	}
-	defer tmp.Close()
-	fresh, err := os.OpenRoot(dir + "/new")
-	if err != nil {
-		return err
-	}
-	defer fresh.Close()
-
-	f, name, err := create(tmp, names)
-	if err != nil {
-		return err
-	}
-	defer tmp.Remove(name) // after success and failure alike
-	if err := fill(f, message, expired); err != nil {
+	tmp, fresh := dir+"/tmp/"+name, dir+"/new/"+name
+	defer os.Remove(tmp) // after success and failure alike
+	// The message is on disk before it has its name, so that after a power cut no
+	// reader finds one that is cut short.
+	if err := fill(f, syncs, message, expired); err != nil {
 		return err
 	}
 	// link, unlike rename, never replaces a message.
-	if err := os.Link(dir+"/tmp/"+name, dir+"/new/"+name); err != nil {
+	if err := os.Link(tmp, fresh); err != nil {
 		return err
 	}
-	if err := durable.Dir(dir + "/new"); err != nil {
-		fresh.Remove(name) // or the next attempt makes a second copy
+	if err := syncs.Sync(nil, dir+"/new"); err != nil {
+		os.Remove(fresh) // or the next attempt makes a second copy
 		return fmt.Errorf("sync %s/new: %w", dir, err)
 	}
 	return nil
 }
 
+// missing returns why no file could be made in dir/tmp: err, unless dir itself cannot
+// be entered, which the sender's postmaster may want to know.
+func missing(dir string, err error) error {
+	// "/." asks for what chdir does: a directory, and permission to search it.
+	if _, cause := os.Stat(dir + "/."); cause != nil && !errno.Temporary(cause) {
+		return fmt.Errorf("%w: %w", ErrNoMaildir, cause)
+	}
+	return err
+}
+
 // create makes a file with a name that is not taken. A taken one means that a
 // process with the same number delivered in this very second, or that the clock
 // was set back; the next name is as good.
-func create(tmp *os.Root, names *Namer) (f *os.File, name string, err error) {
+func create(dir string, names *Namer) (f *os.File, name string, err error) {
 	for range 3 {
 		name = names.next()
-		f, err = tmp.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		f, err = durable.OpenFile(dir+"/tmp/"+name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if !errors.Is(err, fs.ErrExist) {
 			break
 		}
@@ -126,25 +124,25 @@ func create(tmp *os.Root, names *Namer) (f *os.File, name string, err error) {
 }
 
 // fill copies the message into f, brings it to disk and closes f.
-func fill(f *os.File, message io.Reader, expired func() bool) error {
+func fill(f *os.File, syncs *durable.Group, message io.Reader, expired func() bool) error {
 	defer f.Close()
-	buf := make([]byte, 1<<16)
+	buf := make([]byte, 1<<14) // most messages as a whole
 	for {
-		n, rerr := message.Read(buf)
+		n, rerr := io.ReadFull(message, buf)
 		if _, err := f.Write(buf[:n]); err != nil {
 			return err
 		}
 		if expired() {
 			return ErrTimeout
 		}
-		if rerr == io.EOF {
+		if rerr == io.EOF || rerr == io.ErrUnexpectedEOF {
 			break
 		}
 		if rerr != nil {
 			return fmt.Errorf("read message: %w", rerr)
 		}
 	}
-	if err := f.Sync(); err != nil {
+	if err := syncs.Sync([]*os.File{f}); err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil { // network file systems may tell only here

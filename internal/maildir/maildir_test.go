@@ -67,7 +67,7 @@ func TestDeliver(t *testing.T) {
 	names := &Namer{Now: clock, PID: 42, Host: "h"}
 	for _, text := range []string{"one", "", strings.Repeat("long\r\n", 100000)} {
 		// With and without a slash at the end, as in .qmail files.
-		if err := Deliver(dir+"/", names, iotest.HalfReader(strings.NewReader(text))); err != nil {
+		if err := Deliver(dir+"/", names, nil, iotest.HalfReader(strings.NewReader(text))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,15 +98,15 @@ func TestTaken(t *testing.T) {
 	}
 	taken("/tmp/1767588414.42.h")
 	taken("/tmp/1767588414.42_2.h")
-	if err := Deliver(dir, &Namer{Now: clock, PID: 42, Host: "h"}, strings.NewReader("x")); err != nil {
+	if err := Deliver(dir, &Namer{Now: clock, PID: 42, Host: "h"}, nil, strings.NewReader("x")); err != nil {
 		t.Errorf("two names taken: %v", err)
 	}
 	taken("/tmp/1767588414.42_3.h")
-	if err := Deliver(dir, &Namer{Now: clock, PID: 42, Host: "h"}, strings.NewReader("x")); !errors.Is(err, os.ErrExist) {
+	if err := Deliver(dir, &Namer{Now: clock, PID: 42, Host: "h"}, nil, strings.NewReader("x")); !errors.Is(err, os.ErrExist) {
 		t.Errorf("three names taken: %v", err)
 	}
 	taken("/new/1767588414.43.h")
-	if err := Deliver(dir, &Namer{Now: clock, PID: 43, Host: "h"}, strings.NewReader("x")); !errors.Is(err, os.ErrExist) {
+	if err := Deliver(dir, &Namer{Now: clock, PID: 43, Host: "h"}, nil, strings.NewReader("x")); !errors.Is(err, os.ErrExist) {
 		t.Errorf("name taken in new: %v", err)
 	}
 	for sub, want := range map[string]int{"/tmp": 3, "/new": 1} {
@@ -146,7 +146,7 @@ func TestFailuresLeaveNothing(t *testing.T) {
 		{"no new", func(dir string) error { return os.Remove(dir + "/new") }, clock, strings.NewReader("x"), os.ErrNotExist},
 		{"read error", nil, clock, io.MultiReader(strings.NewReader("x"), iotest.ErrReader(broken)), broken},
 		{"deadline while reading", nil, late(2), strings.NewReader("x"), ErrTimeout},
-		{"deadline before the link", nil, late(4), strings.NewReader("x"), ErrTimeout},
+		{"deadline before the link", nil, late(3), strings.NewReader("x"), ErrTimeout},
 	} {
 		dir := makeMaildir(t)
 		if c.spoil != nil {
@@ -154,7 +154,7 @@ func TestFailuresLeaveNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		err := Deliver(dir, &Namer{Now: c.now, PID: 42, Host: "h"}, c.message)
+		err := Deliver(dir, &Namer{Now: c.now, PID: 42, Host: "h"}, nil, c.message)
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.what, err, c.want)
 		}
@@ -171,7 +171,7 @@ func TestLinks(t *testing.T) {
 	if err := os.Symlink(dir, link); err != nil {
 		t.Fatal(err)
 	}
-	if err := Deliver(link, &Namer{Now: clock, PID: 42, Host: "h"}, strings.NewReader("x")); err != nil {
+	if err := Deliver(link, &Namer{Now: clock, PID: 42, Host: "h"}, nil, strings.NewReader("x")); err != nil {
 		t.Fatal(err)
 	}
 	if got := list(t, dir+"/new"); got["1767588414.42.h"] != "x" {

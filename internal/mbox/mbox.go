@@ -72,7 +72,7 @@ func open(path string, now func() time.Time) (f *os.File, locked bool, err error
 	start := now()
 	for {
 		// A fifo without a reader must be an error, not a wait.
-		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o600)
+		f, err = durable.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o600)
 		if err != nil {
 			return nil, false, &OpenError{err}
 		}
@@ -122,11 +122,11 @@ func lock(f *os.File, expired func() bool) (bool, error) {
 }
 
 func write(f *os.File, head string, message io.Reader) error {
-	w := bufio.NewWriterSize(f, 1<<16)
+	w := bufio.NewWriterSize(f, 1<<14)
 	if _, err := w.WriteString(head); err != nil {
 		return err
 	}
-	if err := quote(w, bufio.NewReaderSize(message, 1<<16)); err != nil {
+	if err := quote(w, bufio.NewReaderSize(message, 1<<14)); err != nil {
 		return err
 	}
 	if err := w.Flush(); err != nil {
