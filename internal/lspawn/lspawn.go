@@ -22,7 +22,6 @@ import (
 	"quail/internal/errno"
 	"quail/internal/mailaddr"
 	"quail/internal/privs"
-	"quail/internal/proc"
 	"quail/internal/prog"
 	"quail/internal/spawn"
 	"quail/internal/users"
@@ -135,12 +134,10 @@ func (l *lspawn) find(local string) (users.Assignment, int) {
 
 // ask has qmail-getpw look for an account, under a user of its own.
 func (l *lspawn) ask(local string) (a users.Assignment, status int) {
-	answer, w, err := spawn.Pipe()
+	answer, w, err := spawn.NewOutput()
 	if err != nil {
 		return a, delivery.StatusSoft
 	}
-	defer answer.Close()
-	ended := make(chan spawn.End, 1)
 	_, err = l.keeper.Start(warm.Command{
 		Args:   []string{"bin/qmail-getpw", local},
 		Env:    l.p.Env,
@@ -148,19 +145,19 @@ func (l *lspawn) ask(local string) (a users.Assignment, status int) {
 		Here:   l.p.Dir == conf.Home,
 		Stdout: w,
 		As:     &l.getpw,
-	}, func(s proc.Status, err error) {
-		ended <- spawn.End{Status: s, Err: err}
-		w.Close()
-	})
+	}, answer.Done)
 	if err != nil {
-		w.Close()
+		answer.NotStarted()
+		answer.Close()
 		return a, delivery.StatusGetpwSoft
 	}
-	record, err := io.ReadAll(io.LimitReader(answer, maxRecord))
-	answer.Close() // an endless answer ends here
-	end := <-ended
+	record, end := answer.Collect(func(r io.Reader) []byte {
+		record, _ := io.ReadAll(io.LimitReader(r, maxRecord))
+		answer.Close() // an endless answer ends here
+		return record
+	})
 	switch {
-	case err != nil || end.Err != nil || end.Crashed():
+	case end.Err != nil || end.Crashed():
 		return a, delivery.StatusSoft
 	case !end.OK():
 		return a, getpwStatus(end.Code())

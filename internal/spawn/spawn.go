@@ -24,7 +24,6 @@ import (
 	"quail/internal/conf"
 	"quail/internal/delivery"
 	"quail/internal/privs"
-	"quail/internal/proc"
 	"quail/internal/prog"
 	"quail/internal/queue"
 	"quail/internal/warm"
@@ -143,66 +142,25 @@ func (r *running) try(req delivery.Request) (report string) {
 		return refusal
 	}
 	defer message.Close()
-	output, write, err := Pipe()
+	c, status := r.Command(req)
+	if len(c.Args) == 0 {
+		return r.Report(delivery.Outcome{Code: status})
+	}
+	output, write, err := NewOutput()
 	if err != nil {
 		return delivery.RefusePipe
 	}
 	defer output.Close()
-	c, status := r.command(req, write)
-	if len(c.Args) == 0 {
-		return r.Report(delivery.Outcome{Code: status})
-	}
 	c.Stdin, c.Stdout, c.Stderr = message, write, write
-	ended := make(chan End, 1)
-	// The program may be run twice, warm and then cold, so its end of the pipe stays
-	// open here until it is over.
-	_, err = r.Keeper.Start(c, func(status proc.Status, err error) {
-		ended <- End{status, err}
-		write.Close()
-	})
-	if err != nil {
-		write.Close()
+	if _, err = r.Keeper.Start(c, output.Done); err != nil {
+		output.NotStarted()
 		return r.Report(delivery.Outcome{Code: r.Unable(err)})
 	}
-	text := r.Keep(output)
-	io.Copy(io.Discard, output)
-	e := <-ended
-	if e.Err != nil {
+	text, end := output.Collect(r.Keep)
+	if end.Err != nil {
 		return delivery.RefuseFork
 	}
-	return r.Report(delivery.Outcome{Crashed: e.Crashed(), Code: e.Code(), Output: text})
-}
-
-// End is how a program ended, or why that is not known.
-type End struct {
-	proc.Status
-	Err error
-}
-
-// command asks what is to be run; without that nobody writes to the pipe.
-func (r *running) command(req delivery.Request, write *os.File) (c warm.Command, status int) {
-	defer func() {
-		if len(c.Args) == 0 {
-			write.Close()
-		}
-	}()
-	return r.Command(req)
-}
-
-// Pipe returns a pipe of which we wait for one end and programs get the other,
-// in the mode that they expect.
-func Pipe() (r, w *os.File, err error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, err
-	}
-	w = os.NewFile(uintptr(fds[1]), "output of a program")
-	if _, err := unix.FcntlInt(uintptr(fds[0]), unix.F_SETFL, unix.O_NONBLOCK); err != nil {
-		w.Close()
-		unix.Close(fds[0])
-		return nil, nil, err
-	}
-	return os.NewFile(uintptr(fds[0]), "output of a program"), w, nil
+	return r.Report(delivery.Outcome{Crashed: end.Crashed(), Code: end.Code(), Output: text})
 }
 
 // open opens a message and makes sure that it is one.
