@@ -23,6 +23,7 @@ type Setting struct {
 	Kind    Kind
 	Default string // what an absent file stands for; "" is no value at all
 	Readers string // the programs that read it, separated by blanks; "all" for the whole suite
+	New     bool   // qmail has no such file, so qmail-showctl says nothing where it is absent
 
 	// What qmail-showctl says of it (spec "Administrative tools", section 4). Other
 	// software reads this, so it is kept to the byte. %s is a value or, in a list,
@@ -81,6 +82,8 @@ var Registry = []Setting{
 		Text: "SMTP clients may send messages to recipients at %s.", Absent: "No effect."},
 	{Name: "morercpthosts.cdb", Kind: KindCompiled, Readers: "qmail-smtpd qmail-qmtpd",
 		Absent: "No effect."},
+	{Name: "remotelimits", Kind: KindList, New: true, Readers: "qmail-remote",
+		Text: "Limit on remote deliveries: %s", Absent: "No limits on deliveries to one host."},
 	{Name: "smtpgreeting", Default: Me, Readers: "qmail-smtpd",
 		Text: "SMTP greeting: 220 %s."},
 	{Name: "smtproutes", Kind: KindList, Readers: "qmail-remote",

@@ -18,6 +18,9 @@ type controls struct {
 	limits         limits // only in a process of many jobs
 }
 
+// files is what a process of many jobs looks at for each.
+var files = []string{".", "me", "helohost", "timeoutconnect", "timeoutremote", "smtproutes", "remotelimits"}
+
 // settings is the control files as read last.
 type settings struct {
 	mu    sync.Mutex
@@ -32,7 +35,7 @@ func (r *Remote) controls(now time.Time) (controls, verdict) {
 		return readControls()
 	}
 	s := &r.Keep.settings
-	stamp := control.In(conf.Home).Stamp(".", "me", "helohost", "timeoutconnect", "timeoutremote", "smtproutes", "remotelimits")
+	stamp := control.In(conf.Home).Stamp(files...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stamp.Same(stamp) {

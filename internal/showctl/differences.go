@@ -31,7 +31,7 @@ var Differences = []Difference{
 		"queue showctl smtpd tcpserver users"},
 	{"addresses", "IPv6 addresses are listened on, connected to and counted as this host's own; the table of hosts that timed out has none",
 		"localaddr remote resolve tcpserver tcpto"},
-	{"sending", "EHLO comes before HELO and commands go in groups where the server takes that; no message can end its text early, no address its line",
+	{"sending", "EHLO comes before HELO and commands go in groups where the server takes that; recipients of one message share a transaction and messages a connection where they can; a host's addresses are tried side by side; no message can end its text early, no address its line",
 		"dottext remote"},
 	{"headers", "an address with a NUL or a line feed is refused; a header field stays one field whatever is in it",
 		"inject rfc822"},

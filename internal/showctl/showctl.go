@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"quail/internal/conf"
@@ -109,6 +110,9 @@ func report(w io.Writer, dir control.Dir) (complaint string) {
 		v.me = &me
 	}
 	for _, s := range control.Registry {
+		if s.New && !slices.Contains(names, s.Name) {
+			continue
+		}
 		fmt.Fprintf(w, "\n%s: %s", s.Name, v.describe(s))
 	}
 	for _, name := range names {

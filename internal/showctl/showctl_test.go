@@ -211,3 +211,23 @@ func FuzzSentence(f *testing.F) {
 		}
 	})
 }
+
+// A file that qmail does not have is shown where it is there, and known then.
+func TestNewFile(t *testing.T) {
+	useAccounts(t)
+	home := t.TempDir()
+	if err := os.MkdirAll(home+"/control", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const name = "\nremotelimits: "
+	if out, _, _ := run(t, home); strings.Contains(out, name) {
+		t.Errorf("an absent file is shown: %s", out)
+	}
+	if err := os.WriteFile(home+"/control/remotelimits", []byte("a.test:1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const want = name + "\nLimit on remote deliveries: a.test:1\n"
+	if out, _, _ := run(t, home); !strings.Contains(out, want) || strings.Contains(out, "no idea") {
+		t.Errorf("got %s, want %q in it", out, want)
+	}
+}
