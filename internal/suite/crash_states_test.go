@@ -190,33 +190,39 @@ func TestCrashStatesMaildir(t *testing.T) {
 
 // qmail-send and qmail-clean: whatever they were about, the message arrives
 // everywhere, and its failure is told.
-func TestCrashStatesSend(t *testing.T) {
-	testManager(t, func(m *manager, number int) (status int) {
-		p := m.run("PATH="+m.path, "bin/killat", strconv.Itoa(number), m.s.path("bin/qmail-start"), "./Maildir/")
-		return p.ProcessState.ExitCode()
-	})
+func TestCrashStatesSend(t *testing.T) { testManager(t, false, (*manager).watchSend) }
+
+// The same for messages with one recipient each, which are delivered straight from
+// todo.
+func TestCrashStatesSendSingle(t *testing.T) { testManager(t, true, (*manager).watchSend) }
+
+func (m *manager) watchSend(number int) (status int) {
+	p := m.run("PATH="+m.path, "bin/killat", strconv.Itoa(number), m.s.path("bin/qmail-start"), "./Maildir/")
+	return p.ProcessState.ExitCode()
 }
 
-func TestCrashStatesClean(t *testing.T) {
-	testManager(t, func(m *manager, number int) (status int) {
-		// qmail-start finds it along PATH.
-		m.s.write("watched/qmail-clean", fmt.Sprintf("#!/bin/sh\nkillat %d %s\necho $? >%[3]s.new && mv %[3]s.new %[3]s\n",
-			number, m.s.path("bin/qmail-clean"), m.s.path("watched/status")))
-		must(t, "chmod", "755", m.s.path("watched/qmail-clean"))
-		m.run("PATH="+m.s.path("watched")+":"+m.path, "bin/qmail-start", "./Maildir/")
-		left := m.s.path("watched/status")
-		eventually(t, "the status of qmail-clean", func() bool {
-			b, err := os.ReadFile(left)
-			if err == nil {
-				fmt.Sscan(string(b), &status)
-			}
-			return err == nil
-		})
-		if err := os.Remove(left); err != nil {
-			t.Fatal(err)
+func TestCrashStatesClean(t *testing.T)       { testManager(t, false, (*manager).watchClean) }
+func TestCrashStatesCleanSingle(t *testing.T) { testManager(t, true, (*manager).watchClean) }
+
+func (m *manager) watchClean(number int) (status int) {
+	t := m.s.t
+	// qmail-start finds it along PATH.
+	m.s.write("watched/qmail-clean", fmt.Sprintf("#!/bin/sh\nkillat %d %s\necho $? >%[3]s.new && mv %[3]s.new %[3]s\n",
+		number, m.s.path("bin/qmail-clean"), m.s.path("watched/status")))
+	must(t, "chmod", "755", m.s.path("watched/qmail-clean"))
+	m.run("PATH="+m.s.path("watched")+":"+m.path, "bin/qmail-start", "./Maildir/")
+	left := m.s.path("watched/status")
+	eventually(t, "the status of qmail-clean", func() bool {
+		b, err := os.ReadFile(left)
+		if err == nil {
+			fmt.Sscan(string(b), &status)
 		}
-		return status
+		return err == nil
 	})
+	if err := os.Remove(left); err != nil {
+		t.Fatal(err)
+	}
+	return status
 }
 
 // manager is qmail-send with what it starts, run again and again.
@@ -249,9 +255,10 @@ func (m *manager) run(env, program string, args ...string) *process {
 	return p
 }
 
-// testManager visits every state. watched runs everything with the program in
-// question watched, and returns its status; with number 0 nobody is killed.
-func testManager(t *testing.T, watched func(m *manager, number int) (status int)) {
+// testManager visits every state, with a letter as one message for all, or as a
+// message for each recipient. watched runs everything with the program in question
+// watched, and returns its status; with number 0 nobody is killed.
+func testManager(t *testing.T, single bool, watched func(m *manager, number int) (status int)) {
 	watch, ok := killat(t)
 	if !ok {
 		return
@@ -265,14 +272,20 @@ func testManager(t *testing.T, watched func(m *manager, number int) (status int)
 	s.control("smtproutes", ":"+far.route()+"\n")
 	to := []place{toMaildir, toRemote, toBounce}
 	n := eachState(t, func(number int) int {
-		args := []string{"-f", bouncesTo, "--"}
+		var addresses []string
 		for _, p := range to {
-			args = append(args, p.address())
+			addresses = append(addresses, p.address())
 		}
-		cmd := exec.Command(s.path("bin/sendmail"), args...)
-		cmd.Stdin = strings.NewReader(letter{id: number, size: 500}.text())
-		if code := status(t, cmd); code != 0 {
-			t.Fatalf("sendmail: status %d", code)
+		messages := [][]string{addresses}
+		if single {
+			messages = slices.Collect(slices.Chunk(addresses, 1))
+		}
+		for _, addresses := range messages {
+			cmd := exec.Command(s.path("bin/sendmail"), append([]string{"-f", bouncesTo, "--"}, addresses...)...)
+			cmd.Stdin = strings.NewReader(letter{id: number, size: 500}.text())
+			if code := status(t, cmd); code != 0 {
+				t.Fatalf("sendmail: status %d", code)
+			}
 		}
 		result := watched(m, number)
 		if result == killed {

@@ -123,6 +123,7 @@ type name struct {
 
 var (
 	tracedPath       = regexp.MustCompile(`(?:(\d+)|AT_FDCWD)<([^>]*)>(?:, "([^"]*)")?`)
+	tracedMessages   = regexp.MustCompile(`todo/(\d+)`)
 	tracedDescriptor = regexp.MustCompile(`^\d+<([^>]*)>`)
 )
 
@@ -168,6 +169,10 @@ func (d *ledger) apply(c call) {
 				n.synced = true
 			}
 		}
+	case "syncfs": // the home is on one file system
+		for _, n := range d.names {
+			n.written, n.synced = false, true
+		}
 	case "linkat":
 		if old := d.names[path]; old != nil && len(paths) == 2 {
 			d.names[paths[1]] = &name{inode: old.inode, maker: c.process}
@@ -195,7 +200,7 @@ var promises = []promise{
 		names: []string{"queue/todo/*", "queue/mess/*/*"},
 	},
 	{
-		program: "qmail-send", moment: regexp.MustCompile(`^write\(.*"todo/`),
+		program: "qmail-send", moment: regexp.MustCompile(`^write\(.*todo/`),
 		names: []string{"queue/info/*/*", "queue/local/*/*", "queue/remote/*/*"},
 	},
 	{
@@ -218,9 +223,14 @@ func kept(calls []call) (broken []string, found map[string]int) {
 			if c.program != p.program || !p.moment.MatchString(c.String()) {
 				continue
 			}
+			about := tracedMessages.FindAllStringSubmatch(c.args, -1)
 			for _, pattern := range append(p.names, p.bytes...) {
 				for path, n := range d.names {
 					if ok, _ := filepath.Match(filepath.Join(home, pattern), path); !ok || n.maker != c.process {
+						continue
+					}
+					// Others may be on their way at the same time.
+					if len(about) > 0 && !slices.ContainsFunc(about, func(m []string) bool { return m[1] == filepath.Base(path) }) {
 						continue
 					}
 					if n.written || !n.synced && !slices.Contains(p.bytes, pattern) {
@@ -237,7 +247,7 @@ func kept(calls []call) (broken []string, found map[string]int) {
 }
 
 // traced are the calls that matter.
-const traced = "trace=openat,write,pwrite64,fsync,fdatasync,linkat,unlinkat,execve,exit_group,clone,clone3,fork,vfork"
+const traced = "trace=openat,write,pwrite64,fsync,fdatasync,syncfs,linkat,unlinkat,execve,exit_group,clone,clone3,fork,vfork"
 
 // trace runs a program of the home under strace until the test ends it, and returns
 // what to call for its trace then.
