@@ -230,6 +230,7 @@ func (sv *server) message(c localsocket.Caller) (more bool) {
 		sv.refused++
 	}
 	sv.mu.Unlock()
+	c.SetWriteDeadline(sv.p.Now().Add(queue.Death))
 	var room [submission.AnswerSize]byte
 	_, err := c.Write(submission.Answer{Status: status << 8, Number: number}.Append(room[:0]))
 	return more && err == nil
