@@ -61,8 +61,9 @@ func (c Command) Start() (*Child, error) {
 		search = c.Env
 	}
 	for _, path := range prog.Candidates(c.Args[0], search, c.Dir) {
-		// A fork is a high price for learning that a file is not there.
-		if absent(path) {
+		// A fork is a high price for learning that a file is not there. But what another
+		// user may name is not for us to look at.
+		if c.As == nil && absent(path) {
 			continue
 		}
 		var process *os.Process

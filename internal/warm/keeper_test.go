@@ -16,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"quail/internal/privs"
 	"quail/internal/proc"
 	"quail/internal/prog"
 )
@@ -60,6 +63,15 @@ func jobs(p *prog.Process) error {
 	case "hide": // lives on without its parent
 		syscall.Close(socketNumber)
 		io.Copy(io.Discard, p.Stdin)
+	case "tire": // asks for no more jobs, again and again
+		s, _ := newSocket(socketNumber)
+		for s.send(message{kind: typeRetire}.record(), nil) == nil {
+		}
+	case "log": // where the process may write to, whatever its jobs may
+		var st, null unix.Stat_t
+		unix.Fstat(2, &st)
+		unix.Stat("/dev/null", &null)
+		fmt.Fprintln(p.Stdout, st.Rdev == null.Rdev && st.Ino == null.Ino)
 	case "lie":
 		s, _ := newSocket(socketNumber)
 		s.send(message{kind: typeDone, number: 1, status: 0}.record(), nil)
@@ -74,6 +86,7 @@ type bench struct {
 	t       *testing.T
 	log     *os.File
 	program string
+	as      *privs.Identity
 }
 
 func newBench(t *testing.T) *bench {
@@ -83,7 +96,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	k := NewKeeper(Settings{Idle: 200 * time.Millisecond, Spare: 3, Name: "parent", Log: log, Now: time.Now})
-	b := &bench{k, t, log, filepath.Join(dir, "jobs")}
+	b := &bench{k, t, log, filepath.Join(dir, "jobs"), nil}
 	b.install(Mark)
 	t.Cleanup(func() {
 		log.Close()
@@ -113,6 +126,14 @@ type result struct {
 	output string
 }
 
+// other is somebody else than us, where we may become that.
+func other() *privs.Identity {
+	if os.Getuid() != 0 {
+		return &privs.Identity{UID: os.Getuid(), GID: os.Getgid()}
+	}
+	return &privs.Identity{UID: 65534, GID: 65534}
+}
+
 // begin starts a job with input as its descriptor 0 and returns how to wait for it.
 func (b *bench) begin(input *os.File, args ...string) func() result {
 	b.t.Helper()
@@ -123,7 +144,7 @@ func (b *bench) begin(input *os.File, args ...string) func() result {
 	ended := make(chan proc.Status, 1)
 	number, err := b.Start(Command{
 		Args: append([]string{b.program}, args...), Env: prog.Env{"E=v", "PATH=/bin"}, Dir: "/tmp",
-		Stdin: input, Stdout: w, Stderr: w,
+		Stdin: input, Stdout: w, Stderr: w, As: b.as,
 	}, func(s proc.Status, err error) {
 		if err != nil {
 			b.t.Errorf("end of %q: %v", args, err)
@@ -204,6 +225,29 @@ func TestEnds(t *testing.T) {
 	b.counted(counts{warm: 9, declined: 1, foreign: 2})
 }
 
+// A program that runs as another user has no hand in our log, and what it becomes is
+// found, and run, by nobody but that user.
+func TestProgramOfAnotherUser(t *testing.T) {
+	b := newBench(t)
+	if b.as = other(); os.Getuid() == 0 { // as it comes, only root gets in
+		for dir := filepath.Dir(b.program); dir != os.TempDir(); dir = filepath.Dir(dir) {
+			if err := os.Chmod(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if out := b.run("log").output; out != "true\n" {
+		t.Errorf("descriptor 2 is /dev/null: %s", out)
+	}
+	if out := b.run("chain", b.program).output; !strings.Contains(out, "/tmp false") {
+		t.Errorf("became %q", out)
+	}
+	if got := b.run("become", "x"); got.output != "x\n" {
+		t.Errorf("became %+v", got)
+	}
+	b.counted(counts{warm: 3, foreign: 2})
+}
+
 func TestDescriptorsReachTheJobAlone(t *testing.T) {
 	b := newBench(t)
 	r, w, _ := os.Pipe()
@@ -261,6 +305,7 @@ func TestDeathCostsJobsInHand(t *testing.T) {
 		{[]string{"leave"}, 111 << 8},
 		{[]string{"lie"}, int(syscall.SIGKILL)}, // an answer for a job that it does not have
 		{[]string{"hide"}, int(syscall.SIGKILL)},
+		{[]string{"tire"}, int(syscall.SIGKILL)},
 	} {
 		r, w, _ := os.Pipe()
 		held := b.begin(r, "hold")
@@ -286,8 +331,8 @@ func TestDeathCostsJobsInHand(t *testing.T) {
 		}
 	}
 	log, _ := os.ReadFile(b.log.Name())
-	if n := strings.Count(string(log), "runs cold for"); n != 4 {
-		t.Errorf("the log speaks of %d deaths, want 4:\n%s", n, log)
+	if n := strings.Count(string(log), "runs cold for"); n != 5 {
+		t.Errorf("the log speaks of %d deaths, want 5:\n%s", n, log)
 	}
 }
 

@@ -24,6 +24,7 @@ type process struct {
 	k       *Keeper
 	id      identity
 	child   *proc.Child
+	logs    bool // our log is its descriptor 2
 	s       *socket
 	started time.Time
 
@@ -33,6 +34,7 @@ type process struct {
 	sequence int
 	jobs     map[int]held
 	retired  bool // gets no more jobs
+	tired    bool // has asked for that itself
 	ended    bool // has been told so, having none in hand
 	timer    *time.Timer
 }
@@ -63,6 +65,9 @@ func (k *Keeper) begin(id identity, c Command) (*process, error) {
 		Extra: []*os.File{theirs},
 		As:    c.As,
 	}
+	if c.As != nil { // our log is not for other users to write to
+		program.Stderr = null
+	}
 	if c.Here { // perhaps the only way to the program
 		program.Args[0], program.Dir, program.Here = c.Args[0], c.Dir, true
 	}
@@ -72,7 +77,7 @@ func (k *Keeper) begin(id identity, c Command) (*process, error) {
 		return nil, err
 	}
 	p := &process{
-		k: k, id: id, child: child, s: ours, started: k.Now(),
+		k: k, id: id, child: child, logs: c.As == nil, s: ours, started: k.Now(),
 		ready: make(chan struct{}), jobs: map[int]held{},
 	}
 	go p.serve()
@@ -142,7 +147,7 @@ func (p *process) descriptors(c Command) (names, attached []int) {
 		switch {
 		case f == nil:
 			n = closed
-		case i == 2 && f == p.k.Log:
+		case i == 2 && f == p.k.Log && p.logs:
 			n = shared
 		case !seen:
 			n = len(attached)
@@ -289,8 +294,13 @@ func (p *process) heard(m message, late *time.Timer) error {
 		return nil
 	case typeRetire:
 		p.k.mu.Lock()
+		again := p.tired
+		p.tired = true
 		p.retire()
 		p.k.mu.Unlock()
+		if again { // each message it may send is the answer to something
+			return errRecord
+		}
 		return nil
 	}
 	h := p.take(m.number)
@@ -312,9 +322,22 @@ func (k *Keeper) answer(h held, m message) {
 		go k.carryOn(h, func() error { _, err := k.cold(h.c, h.done); return err })
 	case typeBecome:
 		c := h.c
-		c.Args, c.Env, c.Search, c.Dir = m.args, m.env, nil, m.dir
-		go k.carryOn(h, func() error { _, err := k.Start(c, h.done); return err })
+		c.Args, c.Env, c.Search = m.args, m.env, nil
+		c.Dir, c.Here = m.dir, c.Here && m.dir == c.Dir
+		go k.carryOn(h, func() error { return k.become(c, h.done) })
 	}
+}
+
+// become runs what a program wants to become. One that runs as another user may name
+// any path: what is there is for that user to look at, by exec, and not for us.
+func (k *Keeper) become(c Command, done Done) error {
+	if c.As == nil {
+		_, err := k.Start(c, done)
+		return err
+	}
+	k.count(&k.counts.foreign)
+	_, err := k.cold(c, done)
+	return err
 }
 
 // carryOn goes on with a job elsewhere. If that fails the job ends as one whose exec

@@ -89,6 +89,9 @@ func serve(p *prog.Process, s *socket, run func(*prog.Process) error, b Bounds) 
 		}
 	}
 	sv.jobs.Wait()
+	if b.End != nil {
+		b.End()
+	}
 	return nil
 }
 
@@ -118,6 +121,9 @@ func (sv *server) job(j job, descriptors []int) {
 	err := p.Call(sv.run)
 	m := message{kind: typeDone, number: j.number}
 	var become *prog.Become
+	if errors.Is(err, Outdated) {
+		sv.say(message{kind: typeRetire})
+	}
 	switch {
 	case errors.Is(err, Declined):
 		m.kind = typeDeclined

@@ -23,6 +23,7 @@ package warm
 
 import (
 	"errors"
+	"fmt"
 
 	"quail/internal/proc"
 )
@@ -30,6 +31,10 @@ import (
 // Declined is what a job returns that must be run cold. The job must not have
 // touched a descriptor before.
 var Declined = errors.New("declined: to be run by itself")
+
+// Outdated is Declined of a process that cannot serve further jobs either, because
+// the host has changed since it built its wall. It gets no more of them.
+var Outdated = fmt.Errorf("%w: the process is outdated", Declined)
 
 // pidBits is how many bits of a job's number are a process id; no system has larger
 // ones.
