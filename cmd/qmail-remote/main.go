@@ -48,12 +48,12 @@ import (
 	"quail/internal/warm"
 )
 
-// bounds of the process while it is warm. It is replaced now and then, whatever it
-// may have gathered.
-var bounds = warm.Bounds{Jobs: 256, Life: 100_000, Memory: 64 << 20}
-
 func main() {
-	warm.Main("qmail-remote", remote.Program(), bounds, sandbox.Around(sandbox.Wall{
+	run, end := remote.Program()
+	// While it is warm the process is replaced now and then, whatever it may have
+	// gathered.
+	bounds := warm.Bounds{Jobs: 256, Life: 100_000, Memory: 64 << 20, End: end}
+	warm.Main("qmail-remote", run, bounds, sandbox.Around(sandbox.Wall{
 		Read:    []string{"/etc/resolv.conf", conf.Home + "/control"},
 		Write:   []string{conf.Home + "/queue/lock/tcpto"},
 		Network: sandbox.Clients,

@@ -31,9 +31,11 @@ const (
 type group struct {
 	controls
 	target  target
-	first   *mail    // the leader's
-	mails   []*mail  // all; as long as others may join, under the lock of gathering
-	session *session // left over from the group before, if that one was cut short
+	first   *mail        // the leader's
+	mails   []*mail      // all; as long as others may join, under the lock of gathering
+	session *session     // nil as long as there is none, and again when it is given away
+	begun   *transaction // of this group, if its first commands have been sent already
+	heir    *waiter      // the group that gets the session next
 
 	lane    *lane         // nil for a group that nobody can join
 	sealed  bool          // nobody can any more

@@ -23,10 +23,7 @@ func (r *Remote) lead(g *group) {
 		if r.Keep != nil {
 			r.Keep.gathering.depart(g, rest) // so that nobody joins from here on
 		}
-		if g.session != nil {
-			g.session.broken = g.session.broken || !returned
-			r.release(g.session, g)
-		}
+		r.release(g, returned)
 		for _, m := range g.mails {
 			if rest == nil || !slices.Contains(rest.mails, m) {
 				m.fail(errAbandoned) // unless it has its verdict
@@ -57,7 +54,10 @@ func (r *Remote) carry(g *group) (rest *group) {
 		g.end(v)
 		return nil
 	}
-	t := newTransaction(g.mails, r.Keep != nil)
+	t := g.begun
+	if t == nil {
+		t = newTransaction(g.mails, r.Keep != nil)
+	}
 	if v := r.transact(g, t); v != "" {
 		g.end(v)
 		return nil
@@ -71,11 +71,32 @@ func (r *Remote) carry(g *group) (rest *group) {
 	return rest
 }
 
+// ahead returns the first commands of a group that waits for the group's session, to
+// be sent with the end of its text t. The session is that group's afterwards, in
+// whatever state.
+func (r *Remote) ahead(g *group, t *transaction) string {
+	s := g.session
+	if !s.pipelining || len(t.moved) > 0 || !s.reusable(g.first.now()) {
+		return ""
+	}
+	g.heir = r.Keep.pool.next(s.target)
+	if g.heir == nil {
+		return ""
+	}
+	next := g.heir.group
+	r.Keep.gathering.close(next)
+	next.begun = newTransaction(next.mails, true)
+	return next.begun.next(batch, s.size)
+}
+
 // transact carries t by the group's session. A server that turns out to have ended
 // that before it took notice of this mail gets it by a new connection; there the
 // mail is the first, so this happens once.
 func (r *Remote) transact(g *group, t *transaction) verdict {
 	now := g.first.now
+	if r.Keep != nil {
+		g.session.ahead = func() string { return r.ahead(g, t) }
+	}
 	if g.session.carry(t, now) == nil {
 		return ""
 	}
@@ -87,6 +108,9 @@ func (r *Remote) transact(g *group, t *transaction) verdict {
 		return v
 	}
 	g.session = s
+	if r.Keep != nil {
+		s.ahead = func() string { return r.ahead(g, t) }
+	}
 	t.rewind()
 	s.carry(t, now)
 	return ""
@@ -118,11 +142,10 @@ func (r *Remote) connect(g *group) verdict {
 	if g.session != nil {
 		return ""
 	}
-	s, ok := r.Keep.pool.take(g.target.key(), limit.sessions, now())
-	if !ok {
+	if !r.Keep.pool.take(g, limit.sessions) {
 		return limited
 	}
-	if g.session = s; s != nil {
+	if g.session != nil {
 		return ""
 	}
 	// The right to open a session must come back whatever happens.
@@ -174,13 +197,24 @@ func (r *Remote) open(g *group) (*session, verdict) {
 	return s, ""
 }
 
-// release is done with a session.
-func (r *Remote) release(s *session, g *group) {
-	if r.Keep == nil {
-		s.quit()
+// release is done with the group's session, if it has one. One that is left in an
+// unknown state is of no use to others.
+func (r *Remote) release(g *group, known bool) {
+	s := g.session
+	if s == nil {
 		return
 	}
-	r.Keep.pool.put(s, g.first.now())
+	g.session = nil
+	s.broken = s.broken || !known
+	s.ahead = nil
+	switch {
+	case r.Keep == nil:
+		s.quit()
+	case g.heir != nil:
+		g.heir.turn <- handover{s, g.heir.group.begun}
+	default:
+		r.Keep.pool.put(s, g.first.now())
+	}
 }
 
 // drop gives back the right to a session that could not be opened.

@@ -33,21 +33,37 @@ type pool struct {
 type host struct {
 	idle    []*session // the one used last at the end
 	open    int        // all, and those that are about to be opened
-	waiting []chan *session
+	waiting []*waiter
 }
 
-// take returns a session with t, or nil and the right to open one, of which there
-// are at most most; 0 stands for any number. Without either it is too late.
-func (p *pool) take(t target, most int, now time.Time) (s *session, ok bool) {
+// waiter is a group without a session.
+type waiter struct {
+	group *group
+	turn  chan handover
+}
+
+// handover is a session, or, without one, the right to open it. If the session had
+// another transaction before, the beginning of the next one may have been sent
+// together with the end of that.
+type handover struct {
+	session *session
+	begun   *transaction
+}
+
+// take gives the group a session, or none and the right to open one, of which there
+// are at most most; 0 stands for any number. It is false if that would take too long.
+func (p *pool) take(g *group, most int) bool {
+	t := g.target.key()
 	for {
-		s, turn := p.reserve(t, most)
+		s, w := p.reserve(g, t, most)
 		switch {
-		case turn != nil:
-			return p.await(t, turn)
+		case w != nil:
+			return p.await(w, t)
 		case s == nil:
-			return nil, true
-		case s.alive(now):
-			return s, true
+			return true
+		case s.alive(g.first.now()):
+			g.session = s
+			return true
 		}
 		s.quit()
 		p.drop(t)
@@ -56,7 +72,7 @@ func (p *pool) take(t target, most int, now time.Time) (s *session, ok bool) {
 
 // reserve takes an idle session or the right to open one, or else a place in the
 // queue.
-func (p *pool) reserve(t target, most int) (s *session, turn chan *session) {
+func (p *pool) reserve(g *group, t target, most int) (*session, *waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.hosts[t]
@@ -68,7 +84,7 @@ func (p *pool) reserve(t target, most int) (s *session, turn chan *session) {
 		p.hosts[t] = h
 	}
 	if n := len(h.idle); n > 0 {
-		s = h.idle[n-1]
+		s := h.idle[n-1]
 		h.idle = h.idle[:n-1]
 		p.idle--
 		s.timer.Stop()
@@ -78,30 +94,59 @@ func (p *pool) reserve(t target, most int) (s *session, turn chan *session) {
 		h.open++
 		return nil, nil
 	}
-	turn = make(chan *session, 1)
-	h.waiting = append(h.waiting, turn)
-	return nil, turn
+	w := &waiter{g, make(chan handover, 1)}
+	h.waiting = append(h.waiting, w)
+	return nil, w
 }
 
-// await waits for a turn: a session, or nil and the right to open one.
-func (p *pool) await(t target, turn chan *session) (s *session, ok bool) {
+// await waits for a turn.
+func (p *pool) await(w *waiter, t target) bool {
 	late := time.NewTimer(limitWait)
 	defer late.Stop()
 	select {
-	case s = <-turn:
-		return s, true
+	case turn := <-w.turn:
+		w.group.session, w.group.begun = turn.session, turn.begun
+		return true
 	case <-late.C:
 	}
-	p.mu.Lock()
-	h := p.hosts[t]
-	i := slices.Index(h.waiting, turn)
-	if i >= 0 {
-		h.waiting = slices.Delete(h.waiting, i, i+1)
-		p.mu.Unlock()
-		return nil, false
+	if p.leave(w, t) {
+		return false
 	}
-	p.mu.Unlock()
-	return <-turn, true // it came in the last moment
+	turn := <-w.turn // it came in the last moment
+	w.group.session, w.group.begun = turn.session, turn.begun
+	return true
+}
+
+// leave gives up a place in the queue, if it is still there.
+func (p *pool) leave(w *waiter, t target) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.hosts[t]
+	if h == nil {
+		return false
+	}
+	i := slices.Index(h.waiting, w)
+	if i < 0 {
+		return false
+	}
+	h.waiting = slices.Delete(h.waiting, i, i+1)
+	return true
+}
+
+// next takes the first one from the queue for t, if there is one.
+func (p *pool) next(t target) *waiter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hosts[t].next()
+}
+
+func (h *host) next() *waiter {
+	if len(h.waiting) == 0 {
+		return nil
+	}
+	w := h.waiting[0]
+	h.waiting = h.waiting[1:]
+	return w
 }
 
 // drop gives the right to have a session back.
@@ -109,9 +154,8 @@ func (p *pool) drop(t target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.hosts[t]
-	if len(h.waiting) > 0 {
-		h.waiting[0] <- nil
-		h.waiting = h.waiting[1:]
+	if w := h.next(); w != nil {
+		w.turn <- handover{}
 		return
 	}
 	if h.open--; h.open == 0 {
@@ -131,9 +175,8 @@ func (p *pool) keep(s *session) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.hosts[s.target]
-	if len(h.waiting) > 0 {
-		h.waiting[0] <- s
-		h.waiting = h.waiting[1:]
+	if w := h.next(); w != nil {
+		w.turn <- handover{session: s}
 		return true
 	}
 	if len(h.idle) == maxIdleHost || p.idle == maxIdle {
@@ -168,9 +211,22 @@ func (p *pool) expire(s *session) {
 	}
 }
 
+// end ends all sessions that are idle.
+func (p *pool) end() {
+	p.mu.Lock()
+	var all []*session
+	for _, h := range p.hosts {
+		all = append(all, h.idle...)
+	}
+	p.mu.Unlock()
+	for _, s := range all {
+		p.expire(s)
+	}
+}
+
 // reusable reports whether the session may carry another transaction.
 func (s *session) reusable(now time.Time) bool {
-	return !s.broken && !s.leaving && s.used < maxUsed && now.Sub(s.begun) < maxAge
+	return s.usable() && s.used < maxUsed && now.Sub(s.begun) < maxAge
 }
 
 // alive reports whether an idle session still stands. A server that has anything to

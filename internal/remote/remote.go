@@ -22,9 +22,12 @@ import (
 	"sync"
 
 	"quail/internal/addrwatch"
+	"quail/internal/conf"
+	"quail/internal/control"
 	"quail/internal/localaddr"
 	"quail/internal/prog"
 	"quail/internal/resolve"
+	"quail/internal/warm"
 )
 
 // Run is qmail-remote with one job.
@@ -35,24 +38,33 @@ func Run(p *prog.Process) error {
 
 // Program returns qmail-remote for a process that may be warm: then its jobs share
 // what Keep lets them share, and this host's addresses and the answers of name
-// servers are not asked for again and again.
-func Program() func(*prog.Process) error {
+// servers are not asked for again and again. end is to be called after the last job.
+//
+// A wall knows files by what they are, not by their names: a process whose
+// resolv.conf or control directory has been replaced could not open the new one.
+func Program() (run func(*prog.Process) error, end func()) {
 	var first sync.Once
-	var r *Remote
-	return func(p *prog.Process) error {
+	walled := outside()
+	r := &Remote{Port: 25, Keep: new(Keep)}
+	run = func(p *prog.Process) error {
 		if !p.Warm {
 			return Run(p)
 		}
+		if !walled.Same(outside()) {
+			return warm.Outdated
+		}
 		first.Do(func() {
-			r = &Remote{
-				Resolver: &resolve.Resolver{Cache: &resolve.Cache{Now: p.Now}},
-				Local:    new(addrwatch.Watch).Local,
-				Port:     25,
-				Keep:     new(Keep),
-			}
+			r.Resolver = &resolve.Resolver{Cache: &resolve.Cache{Now: p.Now}}
+			r.Local = new(addrwatch.Watch).Local
 		})
 		return r.Deliver(p)
 	}
+	return run, r.Keep.pool.end
+}
+
+// outside is what the wall of the process has openings for.
+func outside() control.Stamp {
+	return control.Dir("/").Stamp("etc/resolv.conf", conf.Home+"/control")
 }
 
 // Remote is what a delivery uses of its host.

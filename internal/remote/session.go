@@ -45,13 +45,14 @@ type session struct {
 	size       bool
 
 	// What a further transaction has to know.
-	begun   time.Time   // when the connection was made
-	used    int         // transactions begun
-	open    bool        // the server has a sender that was not followed by a text
-	leaving bool        // one of the two has had enough: there is to be no other
-	broken  bool        // nothing more can be sent, not even QUIT
-	target  target      // where mail by this session goes
-	timer   *time.Timer // ends it while it is idle
+	begun   time.Time     // when the connection was made
+	used    int           // transactions begun
+	open    bool          // the server has a sender that was not followed by a text
+	leaving bool          // one of the two has had enough: there is to be no other
+	broken  bool          // nothing more can be sent, not even QUIT
+	target  target        // where mail by this session goes
+	timer   *time.Timer   // ends it while it is idle
+	ahead   func() string // commands of the next transaction, if there is one by now
 }
 
 func newSession(conn net.Conn, helo string, timeout time.Duration, now func() time.Time) *session {
@@ -164,6 +165,9 @@ func (s *session) greet() (verdict, error) {
 	return "", nil
 }
 
+// usable reports whether the server can be expected to take another command.
+func (s *session) usable() bool { return !s.broken && !s.leaving }
+
 // errStale says that a session which has carried mail before could not carry this
 // one: of which the server has not taken any notice.
 var errStale = errors.New("the session had ended")
@@ -172,6 +176,12 @@ var errStale = errors.New("the session had ended")
 // but those that are left for the next one. The error is nil or errStale.
 func (s *session) carry(t *transaction, now func() time.Time) error {
 	again := s.used > 0
+	if again && !s.usable() {
+		return errStale
+	}
+	if t.sent > 0 {
+		s.open = true
+	}
 	s.used++
 	s.now = now
 	v, err := s.envelope(t, again)
@@ -300,6 +310,9 @@ func (s *session) text(message io.Reader) (verdict, error) {
 	s.critical = true
 	if err := encoder.Close(); errors.Is(err, dottext.ErrPartialLine) {
 		return partialLine, nil
+	}
+	if s.ahead != nil {
+		out.WriteString(s.ahead())
 	}
 	return "", out.Flush() // which has the error of every write before it
 }

@@ -23,6 +23,8 @@ type Bounds struct {
 	// Wall, if not nil, is built around a process that is warm and no other: one that
 	// serves a single job may have to run programs.
 	Wall prog.Option
+	// End, if not nil, is called when the last job is done.
+	End func()
 }
 
 // Main is prog.Main for a program that can be kept warm. If its parent wants it to be,
