@@ -26,10 +26,17 @@ import (
 // The test binary is also the program that is kept warm, under the name "jobs".
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "jobs" {
-		Main("jobs", jobs, Bounds{Jobs: 3, Life: 50, Memory: 64 << 20})
+		Main("jobs", jobs, Bounds{Jobs: 3, Life: 50, Memory: 64 << 20, End: func() {
+			if atEnd != "" {
+				os.WriteFile(atEnd, nil, 0o600)
+			}
+		}})
 	}
 	os.Exit(m.Run())
 }
+
+// atEnd is a file that the program makes after its last job.
+var atEnd string
 
 // jobs does what its first argument says.
 func jobs(p *prog.Process) error {
@@ -52,6 +59,12 @@ func jobs(p *prog.Process) error {
 	case "decline":
 		if p.Warm {
 			return Declined
+		}
+		fmt.Fprintln(p.Stdout, "cold")
+	case "outdated":
+		atEnd = p.Args[1]
+		if p.Warm {
+			return Outdated
 		}
 		fmt.Fprintln(p.Stdout, "cold")
 	case "become":
@@ -353,6 +366,28 @@ func TestReplacedProgramServesTheNextJob(t *testing.T) {
 }
 
 // When the parent goes, jobs in hand are finished and the program ends.
+// A process that says it is outdated gets no further jobs, ends in order, and has this
+// one run by itself.
+func TestOutdated(t *testing.T) {
+	b := newBench(t)
+	end := filepath.Join(t.TempDir(), "end")
+	before := b.run("tell").output
+	if got := b.run("outdated", end); got.status != 0 || got.output != "cold\n" {
+		t.Errorf("the job ended with %d and said %q", got.status, got.output)
+	}
+	if after := b.run("tell").output; after == before {
+		t.Errorf("the same process goes on: %s", after)
+	}
+	b.counted(counts{warm: 3, declined: 1})
+	for range 2000 {
+		if _, err := os.Stat(end); err == nil {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Error("the process did not come to its end")
+}
+
 func TestParentGone(t *testing.T) {
 	b := newBench(t)
 	r, w, _ := os.Pipe()
