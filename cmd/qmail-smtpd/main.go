@@ -31,12 +31,21 @@
 // # Security
 //
 // Runs as qmaild and reads what strangers send. It keeps a bounded part of it in
-// memory, writes no file and executes nothing but qmail-queue.
+// memory, writes no file and executes nothing but qmail-queue. Where tcpserver keeps
+// it running it serves many clients in one process, executes nothing at all and can
+// open the control files alone; a job that needs more, since $QMAILQUEUE is set or
+// qmail-queued is not there, gets a process of its own.
 package main
 
 import (
-	"quail/internal/prog"
+	"quail/internal/conf"
+	"quail/internal/sandbox"
 	"quail/internal/smtpd"
+	"quail/internal/warm"
 )
 
-func main() { prog.Main("qmail-smtpd", smtpd.Run) }
+func main() {
+	bounds := smtpd.Bounds()
+	bounds.Wall = sandbox.Around(sandbox.Wall{Read: []string{conf.Home + "/control"}, Network: sandbox.Host})
+	warm.Main("qmail-smtpd", smtpd.Program(), bounds)
+}

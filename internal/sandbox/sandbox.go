@@ -26,6 +26,7 @@ const (
 	None    Network = iota
 	Callers         // take calls at a socket that it has been given
 	Syslog          // talk to local services
+	Host            // that, and ask for this host's addresses
 	Clients         // connect to other hosts, and ask for this one's addresses
 )
 

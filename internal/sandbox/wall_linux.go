@@ -81,6 +81,7 @@ var families = map[Network][]uint32{
 	None:    nil,
 	Callers: nil,
 	Syslog:  {unix.AF_UNIX},
+	Host:    {unix.AF_UNIX, unix.AF_NETLINK},
 	Clients: {unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK},
 }
 

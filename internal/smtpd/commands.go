@@ -35,6 +35,7 @@ var unimplemented = command{"", saying("502 unimplemented (#5.5.1)"), false}
 // command does what a line says: a verb, which ends at a space and nothing else,
 // and an argument without the spaces before it. An error ends the session.
 func (s *session) command(line string) error {
+	s.queueUp()
 	verb, arg, _ := strings.Cut(line, " ")
 	verb, arg = mailaddr.Lower(verb), strings.TrimLeft(arg, " ")
 	c := unimplemented
@@ -59,26 +60,32 @@ func saying(reply string) func(*session, string) error {
 }
 
 func (s *session) hello(name string) error {
-	s.remember(name)
-	s.reply("250 " + s.greeting)
-	return nil
+	s.reply("250 ", s.policy.greeting)
+	return s.remember(name)
 }
 
 func (s *session) extendedHello(name string) error {
-	s.remember(name)
-	s.reply("250-" + s.greeting)
+	s.reply("250-", s.policy.greeting)
 	s.reply("250-PIPELINING")
 	s.reply("250 8BITMIME")
-	return nil
+	return s.remember(name)
 }
 
-func (s *session) remember(name string) {
-	s.helo, s.greeted = name, true
+// remember keeps the client's name and begins anew.
+func (s *session) remember(name string) error {
 	s.forget()
+	s.unclaim(len(s.helo))
+	s.helo, s.greeted = name, true
+	if !s.claim(len(name)) {
+		s.out = s.out[:0]
+		return s.die(replyMemory)
+	}
+	return nil
 }
 
 // forget ends the transaction.
 func (s *session) forget() {
+	s.unclaim(len(s.recipients))
 	s.mail, s.sender, s.badSender, s.recipients = false, "", false, nil
 }
 
@@ -89,7 +96,7 @@ func (s *session) reset(string) error {
 }
 
 func (s *session) quit(string) error {
-	s.reply("221 " + s.greeting)
+	s.reply("221 ", s.policy.greeting)
 	if err := s.flush(); err != nil {
 		return err
 	}
@@ -141,11 +148,12 @@ func (s *session) rcpt(arg string) error {
 	case !ok:
 		s.reply("553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)")
 		return nil
-	case len(s.recipients)+len(recipient) >= maxRecipients:
+	case len(s.recipients)+len(recipient) >= maxRecipients, !s.claim(len(recipient) + 1):
 		s.reply("452 too many recipients (#4.5.3)")
 		return nil
 	}
 	s.recipients = append(append(s.recipients, recipient...), 0)
+	s.talk-- // it got somewhere
 	s.reply("250 ok")
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"quail/internal/envelope"
 	"quail/internal/received"
 	"quail/internal/submit"
+	"quail/internal/ucspi"
 )
 
 // maxHops is how many Received and Delivered-To lines show that a message is
@@ -42,7 +43,7 @@ func (s *session) data(string) error {
 		return err
 	}
 	looping := text.Hops >= maxHops
-	tooLong := s.limit > 0 && text.Size > s.limit
+	tooLong := s.policy.limit > 0 && text.Size > s.policy.limit
 	if looping || tooLong {
 		m.Fail()
 	}
@@ -61,6 +62,7 @@ func (s *session) data(string) error {
 func (s *session) verdict(m *submit.Message, result envelope.Result, looping, tooLong bool) string {
 	switch {
 	case result.OK():
+		s.talk = 0
 		return fmt.Sprintf("250 ok %d qp %d", s.p.Now().Unix(), m.QP)
 	case looping:
 		return "554 too many hops, this message is looping (#5.4.6)"
@@ -74,15 +76,16 @@ func (s *session) verdict(m *submit.Message, result envelope.Result, looping, to
 
 // trace returns the Received line.
 func (s *session) trace() string {
+	peer := ucspi.FromEnv(s.p.Env)
 	return received.Network(received.Session{
 		Protocol: "SMTP", // also after EHLO
-		Host:     s.peer.RemoteHost.Or("unknown"),
-		IP:       orUnknown(s.peer.RemoteIP),
-		Info:     s.peer.RemoteInfo.Text,
-		HasInfo:  s.peer.RemoteInfo.Set,
+		Host:     peer.RemoteHost.Or("unknown"),
+		IP:       orUnknown(peer.RemoteIP),
+		Info:     peer.RemoteInfo.Text,
+		HasInfo:  peer.RemoteInfo.Set,
 		Helo:     s.helo,
 		HasHelo:  s.greeted,
-		Local:    s.peer.LocalHost.Or(orUnknown(s.peer.LocalIP)),
+		Local:    peer.LocalHost.Or(orUnknown(peer.LocalIP)),
 	}, s.p.Now())
 }
 
@@ -93,39 +96,56 @@ func orUnknown(ip string) string {
 	return ip
 }
 
-// textBuffers is the memory in which a message passes through.
+// textMemory is where a message passes through. It is held while there is something
+// of it, not while the client takes its time.
+type textMemory struct{ *textBuffers }
+
 type textBuffers struct {
 	in  [32 << 10]byte
 	out [32<<10 + dottext.Slack]byte
 }
 
-// Sessions that wait for a command share these: there can be many of those.
 var textPool = sync.Pool{New: func() any { return new(textBuffers) }}
+
+// Borrow takes buffers from those that all sessions share.
+func (m *textMemory) Borrow() []byte {
+	m.textBuffers = textPool.Get().(*textBuffers)
+	return m.in[:]
+}
+
+// Return gives them back.
+func (m *textMemory) Return() {
+	textPool.Put(m.textBuffers)
+	m.textBuffers = nil
+}
 
 // text reads the text of a message into m, up to its end. What the client sent
 // after that stays unread. An error ends the session. What goes beyond the limit
 // is read and not stored.
 func (s *session) text(m *submit.Message) (d dottext.Decoder, err error) {
-	b := textPool.Get().(*textBuffers)
-	defer textPool.Put(b)
+	var memory textMemory
 	// What was sent along with DATA is no longer than a buffer, see maxLine.
-	in := b.in[:copy(b.in[:], s.unread)]
+	in := memory.Borrow()[:copy(memory.in[:], s.unread)]
 	s.unread = nil
 	for {
-		out, n, err := d.Decode(b.out[:0], in)
-		if s.limit == 0 || d.Size <= s.limit {
+		out, n, err := d.Decode(memory.out[:0], in)
+		if s.policy.limit == 0 || d.Size <= s.policy.limit {
 			m.Write(out)
 		}
-		switch err {
-		case io.EOF:
-			s.keep(in[n:], 0)
-			return d, nil
-		case dottext.ErrBareLF:
-			return d, s.die(replyBareLF)
+		if err == io.EOF && !s.keep(in[n:], 0) {
+			err = s.die(replyMemory)
+		} else if err == dottext.ErrBareLF {
+			err = s.die(replyBareLF)
 		}
-		if n, err = s.read(b.in[:]); err != nil {
+		memory.Return()
+		if err == io.EOF {
+			return d, nil
+		} else if err != nil {
 			return d, err
 		}
-		in = b.in[:n]
+		if n, err = s.read(&memory); err != nil {
+			return d, err
+		}
+		in = memory.in[:n]
 	}
 }

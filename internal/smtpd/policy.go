@@ -1,41 +1,39 @@
 package smtpd
 
 import (
+	"quail/internal/addrwatch"
 	"quail/internal/control"
-	"quail/internal/localaddr"
 	"quail/internal/mailaddr"
 	"quail/internal/prog"
-	"quail/internal/rcpthosts"
 )
 
 // policy is what the administrator decided about senders and recipients. Every
 // such decision is made here; commands.go words the answers.
 type policy struct {
-	badMailFrom control.Map
-	rcptHosts   *rcpthosts.Rcpthosts
+	*config
+	addresses *addrwatch.Watch // of this host
 
+	limit    int64  // stored bytes of a message; 0 is no limit
 	relaying bool   // this client may send to anybody: RELAYCLIENT is set
 	suffix   string // and that is appended to its recipients
-
-	localIPHost string // the name for a domain that is an address of this host
-	hasIPHost   bool
 }
 
-func loadPolicy(dir control.Dir, env prog.Env) (p policy, err error) {
-	if p.localIPHost, p.hasIPHost, err = lineOrMe(dir, "localiphost"); err != nil {
-		return p, err
-	}
-	if p.badMailFrom, _, err = dir.Set("badmailfrom"); err != nil {
-		return p, err
+// newPolicy returns what the control files and the environment of a job say.
+func newPolicy(c *config, addresses *addrwatch.Watch, env prog.Env) policy {
+	p := policy{config: c, addresses: addresses, limit: int64(c.limit)}
+	if text, set := env.Lookup("DATABYTES"); set {
+		p.limit = int64(control.Number(text))
 	}
 	p.suffix, p.relaying = env.Lookup("RELAYCLIENT")
-	p.rcptHosts, err = rcpthosts.Load(dir)
-	return p, err
+	return p
 }
 
 // badSender reports whether the administrator wants no mail from sender: it is
 // listed, or @ and its domain are.
 func (p *policy) badSender(sender string) bool {
+	if len(p.badMailFrom) == 0 {
+		return false
+	}
 	_, domain, ok := mailaddr.Split(sender)
 	return p.badMailFrom.Has(sender) || ok && p.badMailFrom.Has("@"+domain)
 }
@@ -61,7 +59,7 @@ func (p *policy) atHome(address string) (string, error) {
 	if !ok {
 		return address, nil
 	}
-	mine, err := localaddr.Local()
+	mine, err := p.addresses.Local()
 	if err != nil || !mine.Has(ip) {
 		return address, err
 	}

@@ -7,6 +7,9 @@
 // can have messages queued whose recipients policy.go allows; nothing else. No
 // file is written here and no name of a file comes from the client.
 //
+// A process may serve one session or thousands, see package warm. What those share is
+// in server.go, and crowd.go keeps each from the others' part of it.
+//
 // Commands are in commands.go, the message text in data.go, addresses in
 // address.go and what the administrator allows in policy.go.
 package smtpd
@@ -15,10 +18,8 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"time"
+	"sync"
 
-	"quail/internal/conf"
-	"quail/internal/control"
 	"quail/internal/prog"
 	"quail/internal/ucspi"
 )
@@ -40,37 +41,42 @@ const (
 	maxRecipients = 4 << 20  // bytes of all recipients of a message, each with its NUL; further ones get 452
 )
 
-// session is one client being served.
+// session is one client being served. There are thousands of them in one process,
+// which wait most of the time: it is small then.
 type session struct {
-	p        *prog.Process
-	peer     ucspi.Connection
-	greeting string // who we say we are
-	limit    int64  // stored bytes of a message; 0 is no limit
-	policy   policy
+	p      *prog.Process
+	policy policy
+	crowd  *crowd
 
 	conn   *ucspi.Conn
+	desk   *desk  // where the rest of these are; nil while there is nothing in them
+	buffer []byte // the desk's, or a larger one
 	unread []byte // what the client has sent, in buffer
-	buffer []byte
 	out    []byte // replies not sent yet
 
 	helo       string // the last HELO or EHLO name
 	greeted    bool   // there was one
 	mail       bool   // there was a MAIL
-	sender     string
 	badSender  bool   // which each RCPT will hear of
+	sender     string
 	recipients []byte // each ended by a NUL
+
+	claimed int // bytes of memory
+	talk    int // commands since the last message
 }
 
-// Run serves the client on descriptors 0 and 1. The status is 0 after QUIT and 1
-// however else the session ends.
-func Run(p *prog.Process) error {
-	s := &session{p: p, peer: ucspi.FromEnv(p.Env)}
-	timeout, err := s.configure(control.In(conf.Home))
-	s.conn = ucspi.NewConn(p, timeout)
-	if err != nil {
-		return s.die(replyControls)
-	}
-	s.reply("220 " + s.greeting + " ESMTP")
+// desk is the memory that a session needs while there is something to do.
+type desk struct {
+	in  [4096]byte
+	out [1024]byte
+}
+
+// Sessions that wait for a command share these: there can be many of those.
+var desks = sync.Pool{New: func() any { return new(desk) }}
+
+// serve holds the session.
+func (s *session) serve() error {
+	s.reply("220 ", s.policy.greeting, " ESMTP")
 	if err := s.flush(); err != nil {
 		return err
 	}
@@ -85,41 +91,31 @@ func Run(p *prog.Process) error {
 	}
 }
 
-// configure reads the control files, and returns the limit of one wait for the
-// client. After an error that is the default.
-func (s *session) configure(dir control.Dir) (time.Duration, error) {
-	const defaultTimeout = 1200
-	seconds, err := dir.Int("timeoutsmtpd", defaultTimeout)
-	if err != nil {
-		return defaultTimeout * time.Second, err
+// sit takes a desk.
+func (s *session) sit() {
+	if s.desk == nil {
+		s.desk = desks.Get().(*desk)
+		s.buffer, s.out = s.desk.in[:], s.desk.out[:0]
 	}
-	timeout := time.Duration(min(max(1, seconds), 1<<31)) * time.Second
-	var set bool
-	if s.greeting, set, err = lineOrMe(dir, "smtpgreeting"); err != nil {
-		return timeout, err
-	}
-	if !set {
-		return timeout, errors.New("neither smtpgreeting nor me is there")
-	}
-	limit, err := dir.Int("databytes", 0)
-	if err != nil {
-		return timeout, err
-	}
-	if text, set := s.p.Env.Lookup("DATABYTES"); set {
-		limit = control.Number(text)
-	}
-	s.limit = int64(limit)
-	s.policy, err = loadPolicy(dir, s.p.Env)
-	return timeout, err
 }
 
-// lineOrMe returns the first line of a control file, or that of me.
-func lineOrMe(dir control.Dir, name string) (value string, set bool, err error) {
-	value, set, err = dir.Line(name)
-	if set || err != nil {
-		return value, set, err
+// clear gives the desk back if nothing is left on it.
+func (s *session) clear() {
+	if s.desk == nil || len(s.unread)+len(s.out) > 0 {
+		return
 	}
-	return dir.Line("me")
+	if len(s.buffer) > len(s.desk.in) {
+		s.unclaim(len(s.buffer))
+	}
+	desks.Put(s.desk)
+	s.desk, s.buffer, s.unread, s.out = nil, nil, nil, nil
+}
+
+// release gives back all that the session has.
+func (s *session) release() {
+	s.unread, s.out = nil, nil
+	s.clear()
+	s.unclaim(s.claimed)
 }
 
 // line reads a command line and returns it without its end: LF, or CR LF. A NUL
@@ -135,11 +131,10 @@ func (s *session) line() (string, error) {
 			return string(line), nil
 		}
 		searched = len(s.unread)
-		if searched >= maxLine {
+		if searched >= maxLine || searched > 0 && !s.makeRoom() {
 			return "", s.die(replyMemory)
 		}
-		s.makeRoom()
-		n, err := s.read(s.buffer[searched:])
+		n, err := s.read((*commandMemory)(s))
 		if err != nil {
 			return "", err
 		}
@@ -148,29 +143,51 @@ func (s *session) line() (string, error) {
 }
 
 // makeRoom moves what is unread to the beginning of buffer and sees to it that
-// more fits behind.
-func (s *session) makeRoom() {
-	if len(s.unread) < len(s.buffer) {
-		copy(s.buffer, s.unread)
-		return
+// more fits behind, if there is memory for that.
+func (s *session) makeRoom() bool {
+	if len(s.unread) == len(s.buffer) {
+		return s.keep(s.unread, min(maxLine, 2*len(s.buffer)))
 	}
-	s.keep(s.unread, max(2048, 2*len(s.buffer)))
+	s.unread = s.buffer[:copy(s.buffer, s.unread)]
+	return true
 }
 
 // keep makes unread a copy of b, in a buffer of at least size bytes.
-func (s *session) keep(b []byte, size int) {
+func (s *session) keep(b []byte, size int) bool {
+	s.sit()
 	if size = max(len(b), size); len(s.buffer) < size {
+		if len(s.buffer) > len(s.desk.in) {
+			s.unclaim(len(s.buffer))
+		}
 		s.buffer = make([]byte, size)
+		if !s.claim(size) {
+			return false
+		}
 	}
 	s.unread = s.buffer[:copy(s.buffer, b)]
+	return true
 }
 
+// commandMemory is the memory that commands are read to: that behind what is unread.
+type commandMemory session
+
+// Borrow takes a desk if there is none.
+func (m *commandMemory) Borrow() []byte {
+	s := (*session)(m)
+	s.sit()
+	return s.buffer[len(s.unread):]
+}
+
+// Return gives the desk back if it was taken for this.
+func (m *commandMemory) Return() { (*session)(m).clear() }
+
 // read sends the replies and reads what the client says to them.
-func (s *session) read(b []byte) (int, error) {
+func (s *session) read(m ucspi.Memory) (int, error) {
 	if err := s.flush(); err != nil {
 		return 0, err
 	}
-	n, err := s.conn.Read(b)
+	s.clear()
+	n, err := s.conn.ReadTo(m)
 	switch {
 	case n > 0:
 		return n, nil
@@ -181,7 +198,13 @@ func (s *session) read(b []byte) (int, error) {
 }
 
 // reply adds a line to what the client will be told.
-func (s *session) reply(line string) { s.out = append(append(s.out, line...), "\r\n"...) }
+func (s *session) reply(parts ...string) {
+	s.sit()
+	for _, part := range parts {
+		s.out = append(s.out, part...)
+	}
+	s.out = append(s.out, "\r\n"...)
+}
 
 // flush sends the replies.
 func (s *session) flush() error {

@@ -98,7 +98,7 @@ func converse(t testing.TB, env prog.Env, in string, piece int) (out string, sta
 		}
 		w.Close()
 	}()
-	status = process(r, replies, env).Do(Run)
+	status = process(r, replies, env).Do(Program())
 	r.Close()
 	replies.Close()
 	b, err := os.ReadFile(replies.Name())
@@ -166,7 +166,7 @@ func dial(t *testing.T, env prog.Env) (client net.Conn, status <-chan int) {
 	done := make(chan int, 1)
 	go func() {
 		defer server.Close()
-		done <- process(server, server, env).Do(Run)
+		done <- process(server, server, env).Do(Program())
 	}()
 	return client, done
 }

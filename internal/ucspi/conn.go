@@ -4,6 +4,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,16 +16,139 @@ import (
 // it writes goes to descriptor 1. Each wait for the client has a limit.
 //
 // Other programs of a chain share the descriptors and find them as they were: one
-// that blocks goes on blocking. Descriptors 0 and 1 may be two pipes, or files.
+// that blocks goes on blocking. Descriptors 0 and 1 may be two pipes, or files. In a
+// warm process they are the job's alone: there sockets are waited for without a thread.
 type Conn struct {
 	in, out end
 	timeout time.Duration
+	closers [2]*os.File // ours to close
 }
 
 // NewConn returns the connection of p. A read or write that takes longer than
-// timeout fails with os.ErrDeadlineExceeded.
-func NewConn(p *prog.Process, timeout time.Duration) *Conn {
-	return &Conn{newEnd(p.Stdin), newEnd(p.Stdout), timeout}
+// timeout fails with os.ErrDeadlineExceeded. In a warm process p cannot use its
+// descriptors any more; an error says that it still can.
+func NewConn(p *prog.Process, timeout time.Duration) (*Conn, error) {
+	c := &Conn{timeout: timeout}
+	in, out := p.Stdin, p.Stdout
+	if p.Warm {
+		var err error
+		if in, out, err = c.adopt(in, out); err != nil {
+			return nil, err
+		}
+	}
+	c.in = newEnd(in)
+	c.out = c.in
+	if out != in {
+		c.out = newEnd(out)
+	}
+	return c, nil
+}
+
+// Close lets go of the connection, if it is a warm job's; else its end is that of the
+// process.
+func (c *Conn) Close() {
+	for _, f := range c.closers {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// adopt returns files in place of in and out that the runtime's poller knows, if they
+// are sockets: of those nobody else has the use.
+func (c *Conn) adopt(in, out *os.File) (*os.File, *os.File, error) {
+	files := [2]*os.File{in, out}
+	for i, f := range files {
+		if i > 0 && f == in {
+			files[i] = files[0]
+			break
+		}
+		fresh, err := adopted(f)
+		if err != nil {
+			c.Close()
+			return nil, nil, err
+		}
+		if fresh != nil {
+			c.closers[i], files[i] = fresh, fresh
+		}
+	}
+	for i, f := range [2]*os.File{in, out} {
+		if files[i] != f {
+			f.Close()
+		}
+	}
+	return files[0], files[1], nil
+}
+
+// adopted returns a file of its own for the descriptor of f, and has it not block. It
+// is nil if that is no socket.
+func adopted(f *os.File) (fresh *os.File, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	held := raw.Control(func(fd uintptr) {
+		var st unix.Stat_t
+		if err = unix.Fstat(int(fd), &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+			return
+		}
+		var own int
+		if own, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			return
+		}
+		if err = unix.SetNonblock(own, true); err != nil {
+			unix.Close(own)
+			return
+		}
+		fresh = os.NewFile(uintptr(own), f.Name())
+	})
+	if held != nil {
+		err = held
+	}
+	return fresh, err
+}
+
+// Memory is lent for what is read. A server with many clients that wait needs it only
+// while there is something.
+type Memory interface {
+	Borrow() []byte
+	Return() // the last one borrowed, nothing having been read
+}
+
+// ReadTo is Read, but borrows the memory when there may be something to read, so
+// that none is held while it waits.
+func (c *Conn) ReadTo(m Memory) (n int, err error) {
+	if !c.in.runtime {
+		return c.in.step(unix.POLLIN, c.timeout, func(fd int) (int, error) { return lent(fd, m) })
+	}
+	c.in.file.SetReadDeadline(time.Now().Add(c.timeout))
+	waited := c.in.raw.Read(func(fd uintptr) bool {
+		n, err = lent(int(fd), m)
+		for err == unix.EINTR {
+			n, err = lent(int(fd), m)
+		}
+		return err != unix.EAGAIN
+	})
+	if waited != nil {
+		return 0, waited
+	}
+	if err != nil && err != io.EOF {
+		err = c.in.explain(unix.POLLIN, err)
+	}
+	return n, err
+}
+
+// lent reads to lent memory, which is given back if nothing comes of it.
+func lent(fd int, m Memory) (n int, err error) {
+	n, err = unix.Read(fd, m.Borrow())
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	if err != nil {
+		m.Return()
+		return 0, err
+	}
+	return n, nil
 }
 
 // Read reads what there is, waiting for the first byte of it. The end of the
@@ -33,16 +157,14 @@ func (c *Conn) Read(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	if c.in.runtime {
-		c.in.file.SetReadDeadline(time.Now().Add(c.timeout))
-		return c.in.file.Read(b)
-	}
-	n, err := c.in.step(unix.POLLIN, c.timeout, func(fd int) (int, error) { return unix.Read(fd, b) })
-	if n == 0 && err == nil {
-		return 0, io.EOF
-	}
-	return n, err
+	return c.ReadTo(owned(b))
 }
+
+// owned is memory that is there anyway.
+type owned []byte
+
+func (b owned) Borrow() []byte { return b }
+func (b owned) Return()        {}
 
 // maxStep is how much is written at a time, each time with a new timeout. To a
 // descriptor that blocks it is no more than what poll promises to take at once:
@@ -77,24 +199,28 @@ func (c *Conn) writeStep(b []byte) (int, error) {
 // end is one of the two descriptors.
 type end struct {
 	file *os.File
-	// runtime: the descriptor was given to us not to block, so that the runtime
-	// waits for it and knows deadlines.
+	raw  syscall.RawConn
+	// runtime: the descriptor does not block, so that the runtime waits for it and
+	// knows deadlines.
 	runtime bool
 }
 
 func newEnd(f *os.File) end {
-	return end{f, f.SetDeadline(time.Time{}) == nil}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return end{file: f}
+	}
+	return end{f, raw, f.SetDeadline(time.Time{}) == nil}
 }
 
 // step waits until the descriptor is ready and does op once. The clock here is
 // the kernel's and not the job's: it measures a wait.
 func (e end) step(events int16, timeout time.Duration, op func(fd int) (int, error)) (n int, err error) {
-	raw, err := e.file.SyscallConn()
-	if err != nil {
-		return 0, err
+	if e.raw == nil {
+		return 0, os.ErrInvalid
 	}
 	deadline := time.Now().Add(timeout)
-	held := raw.Control(func(fd uintptr) {
+	held := e.raw.Control(func(fd uintptr) {
 		for {
 			if err = wait(int(fd), events, deadline); err != nil {
 				return
@@ -106,10 +232,12 @@ func (e end) step(events int16, timeout time.Duration, op func(fd int) (int, err
 			}
 		}
 	})
-	if held != nil {
-		err = os.ErrClosed
-	}
-	if err != nil {
+	switch {
+	case held != nil:
+		return 0, e.explain(events, os.ErrClosed)
+	case err == io.EOF:
+		return 0, err
+	case err != nil:
 		return 0, e.explain(events, err)
 	}
 	return n, nil

@@ -48,12 +48,21 @@ func flags(t *testing.T, f *os.File) (mode int) {
 	return mode
 }
 
+func newConn(t *testing.T, p *prog.Process, timeout time.Duration) *Conn {
+	t.Helper()
+	c, err := NewConn(p, timeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func TestConn(t *testing.T) {
 	for name, make := range map[string]ends{"blocking": socket(false), "not blocking": socket(true)} {
 		t.Run(name, func(t *testing.T) {
 			server, client := make(t)
 			before := flags(t, server)
-			c := NewConn(&prog.Process{Stdin: server, Stdout: server}, long)
+			c := newConn(t, &prog.Process{Stdin: server, Stdout: server}, long)
 
 			// More than a socket holds, both ways at once.
 			text := bytes.Repeat([]byte("0123456789abcdef"), 100000)
@@ -95,7 +104,7 @@ func TestConnTimeouts(t *testing.T) {
 	for name, make := range map[string]ends{"blocking": socket(false), "not blocking": socket(true)} {
 		t.Run(name, func(t *testing.T) {
 			server, client := make(t)
-			c := NewConn(&prog.Process{Stdin: server, Stdout: server}, 20*time.Millisecond)
+			c := newConn(t, &prog.Process{Stdin: server, Stdout: server}, 20*time.Millisecond)
 			start := time.Now()
 			if n, err := c.Read([]byte("x")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("nothing to read: %d, %v", n, err)
@@ -121,7 +130,7 @@ func TestConnTimeouts(t *testing.T) {
 func TestConnNoTime(t *testing.T) {
 	server, client := socket(false)(t)
 	client.Write([]byte("x"))
-	c := NewConn(&prog.Process{Stdin: server, Stdout: server}, 0)
+	c := newConn(t, &prog.Process{Stdin: server, Stdout: server}, 0)
 	if n, err := c.Read(make([]byte, 5)); n != 1 || err != nil {
 		t.Errorf("read %d, %v", n, err)
 	}
@@ -143,7 +152,7 @@ func TestConnFilesAndPipes(t *testing.T) {
 	}
 	r, w := os.NewFile(uintptr(fds[0]), "r"), os.NewFile(uintptr(fds[1]), "w")
 	defer r.Close()
-	c := NewConn(&prog.Process{Stdin: in, Stdout: w}, long)
+	c := newConn(t, &prog.Process{Stdin: in, Stdout: w}, long)
 	if _, err := io.Copy(c, c); err != nil {
 		t.Fatal(err)
 	}
@@ -154,10 +163,10 @@ func TestConnFilesAndPipes(t *testing.T) {
 	if _, err := c.Write([]byte("x")); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("write after close: %v", err)
 	}
-	if _, err := NewConn(&prog.Process{Stdin: w, Stdout: in}, long).Write([]byte("x")); !errors.Is(err, syscall.EBADF) {
+	if _, err := newConn(t, &prog.Process{Stdin: w, Stdout: in}, long).Write([]byte("x")); !errors.Is(err, syscall.EBADF) {
 		t.Errorf("write to a file that is open for reading: %v", err)
 	}
-	wrong := NewConn(&prog.Process{Stdin: openDir(t), Stdout: in}, long)
+	wrong := newConn(t, &prog.Process{Stdin: openDir(t), Stdout: in}, long)
 	if _, err := wrong.Read(make([]byte, 1)); !errors.Is(err, syscall.EISDIR) {
 		t.Errorf("read from a directory: %v", err)
 	}
@@ -176,7 +185,7 @@ func openDir(t *testing.T) *os.File {
 // is that of a step.
 func TestConnSlowReader(t *testing.T) {
 	server, client := socket(false)(t)
-	c := NewConn(&prog.Process{Stdin: server, Stdout: server}, 300*time.Millisecond)
+	c := newConn(t, &prog.Process{Stdin: server, Stdout: server}, 300*time.Millisecond)
 	text := bytes.Repeat([]byte("x"), 1<<20)
 	go func() {
 		b := make([]byte, 1<<16)

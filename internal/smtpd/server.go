@@ -1,0 +1,181 @@
+package smtpd
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"syscall"
+	"time"
+
+	"quail/internal/addrwatch"
+	"quail/internal/conf"
+	"quail/internal/control"
+	"quail/internal/prog"
+	"quail/internal/rcpthosts"
+	"quail/internal/submit"
+	"quail/internal/ucspi"
+	"quail/internal/warm"
+)
+
+// server is what the sessions of a process have in common.
+type server struct {
+	crowd     crowd
+	addresses addrwatch.Watch
+
+	mu    sync.Mutex
+	stamp control.Stamp
+	kept  *config   // what the files with that stamp say
+	queue time.Time // when there was last seen to be somebody who takes messages
+}
+
+// config is what the control files say. It is not changed: sessions share it.
+type config struct {
+	timeout     time.Duration
+	greeting    string // who we say we are
+	limit       int    // databytes
+	localIPHost string // the name for a domain that is an address of this host
+	hasIPHost   bool
+	badMailFrom control.Map
+	rcptHosts   *rcpthosts.Rcpthosts
+}
+
+// configFiles are what config is made of.
+var configFiles = [...]string{"timeoutsmtpd", "smtpgreeting", "me", "databytes", "localiphost", "badmailfrom",
+	"rcpthosts", "morercpthosts.cdb"}
+
+// defaultTimeout is that of timeoutsmtpd.
+const defaultTimeout = 1200
+
+// Program returns the program qmail-smtpd. Where one process has many of its jobs they
+// share what they know of the control files and what they may use of the machine.
+func Program() func(*prog.Process) error { return new(server).run }
+
+// Bounds returns how much a warm process takes upon itself: as many sessions as it may
+// have descriptors for, and memory for those.
+func Bounds() warm.Bounds {
+	const (
+		most     = 100_000
+		own      = 64      // descriptors that are no session's
+		each     = 2       // the connection, and that to the queue
+		waiting  = 8 << 10 // bytes of a session
+		together = 192 << 20
+	)
+	jobs := 0
+	var files syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) == nil {
+		jobs = int((max(files.Cur, own) - own) / each)
+	}
+	jobs = min(max(1, jobs), most)
+	return warm.Bounds{Jobs: jobs, Life: 10_000_000, Memory: together + int64(jobs)*waiting}
+}
+
+// run serves the client on descriptors 0 and 1. The status is 0 after QUIT and 1
+// however else the session ends.
+func (sv *server) run(p *prog.Process) error {
+	if p.Walled && !sv.canQueue(p) {
+		return warm.Declined
+	}
+	c, unreadable := sv.configure(p)
+	if p.Walled && errors.Is(unreadable, fs.ErrPermission) {
+		return warm.Declined // a link that leads out of the wall, perhaps
+	}
+	conn, err := ucspi.NewConn(p, c.timeout)
+	switch {
+	case err != nil && p.Warm:
+		return warm.Declined
+	case err != nil:
+		return fmt.Errorf("connection: %w", err)
+	}
+	defer conn.Close()
+	s := &session{p: p, conn: conn, crowd: &sv.crowd, policy: newPolicy(c, &sv.addresses, p.Env)}
+	defer s.release()
+	if unreadable != nil {
+		return s.die(replyControls)
+	}
+	return s.serve()
+}
+
+// recent is how long it is believed that there is somebody who takes messages. Where
+// that has changed messages are put off.
+const recent = time.Second
+
+// canQueue reports whether a message of p can be queued from behind a wall: not by the
+// program that $QMAILQUEUE names, and not while nobody is at the queue's socket.
+func (sv *server) canQueue(p *prog.Process) bool {
+	if _, other := p.Env.Lookup("QMAILQUEUE"); other {
+		return false
+	}
+	now := p.Now()
+	sv.mu.Lock()
+	ago := now.Sub(sv.queue)
+	sv.mu.Unlock()
+	if 0 <= ago && ago < recent {
+		return true
+	}
+	if !submit.Ready(p) {
+		return false
+	}
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	sv.queue = now
+	return true
+}
+
+// configure returns what the control files say. They are looked at for each session and
+// read again if one has changed. Beside an error there is the timeout at least.
+func (sv *server) configure(p *prog.Process) (*config, error) {
+	dir := control.In(conf.Home)
+	if !p.Warm {
+		return readConfig(dir)
+	}
+	stamp := dir.Stamp(configFiles[:]...)
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	if sv.kept != nil && sv.stamp.Same(stamp) {
+		return sv.kept, nil
+	}
+	c, err := readConfig(dir)
+	sv.stamp, sv.kept = nil, nil
+	if err == nil && stamp.Settled(p.Now()) {
+		sv.stamp, sv.kept = stamp, c
+	}
+	return c, err
+}
+
+// readConfig reads the control files.
+func readConfig(dir control.Dir) (*config, error) {
+	c := &config{timeout: defaultTimeout * time.Second}
+	seconds, err := dir.Int("timeoutsmtpd", defaultTimeout)
+	if err != nil {
+		return c, err
+	}
+	c.timeout = time.Duration(min(max(1, seconds), 1<<31)) * time.Second
+	var set bool
+	if c.greeting, set, err = lineOrMe(dir, "smtpgreeting"); err != nil {
+		return c, err
+	}
+	if !set {
+		return c, errors.New("neither smtpgreeting nor me is there")
+	}
+	if c.limit, err = dir.Int("databytes", 0); err != nil {
+		return c, err
+	}
+	if c.localIPHost, c.hasIPHost, err = lineOrMe(dir, "localiphost"); err != nil {
+		return c, err
+	}
+	if c.badMailFrom, _, err = dir.Set("badmailfrom"); err != nil {
+		return c, err
+	}
+	c.rcptHosts, err = rcpthosts.Load(dir)
+	return c, err
+}
+
+// lineOrMe returns the first line of a control file, or that of me.
+func lineOrMe(dir control.Dir, name string) (value string, set bool, err error) {
+	value, set, err = dir.Line(name)
+	if set || err != nil {
+		return value, set, err
+	}
+	return dir.Line("me")
+}
