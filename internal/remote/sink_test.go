@@ -28,12 +28,14 @@ type sink struct {
 	open  int
 	most  int // sessions at once
 	quits int
+	early int // beginnings of transactions that came with the end of another one
 }
 
 // caller is one session.
 type caller struct {
 	conn   net.Conn
 	number int // of the session, from 0
+	heard  []string
 	sender string
 	to     []string
 	mails  int // MAIL commands
@@ -109,10 +111,14 @@ func (s *sink) serve(conn net.Conn, c *caller) {
 	}
 	for {
 		line, err := in.ReadString('\n')
-		if err != nil || !say(s.reply(c, strings.TrimSuffix(line, "\r\n"))) {
+		if err != nil {
 			return
 		}
-		if line != "DATA\r\n" || len(c.to) == 0 {
+		answer := s.reply(c, strings.TrimSuffix(line, "\r\n"))
+		if !say(answer) {
+			return
+		}
+		if line != "DATA\r\n" || answer[0] != '3' {
 			continue
 		}
 		text := ""
@@ -125,6 +131,9 @@ func (s *sink) serve(conn net.Conn, c *caller) {
 		}
 		s.mu.Lock()
 		s.done = append(s.done, delivered{c.number, c.sender, c.to, text})
+		if in.Buffered() > 0 {
+			s.early++
+		}
 		s.mu.Unlock()
 		c.sender, c.to, c.rcpts = "", nil, 0
 		if !say(s.reply(c, ".")) {
@@ -141,6 +150,9 @@ func (s *sink) reply(c *caller, command string) string {
 	if _, after, ok := strings.Cut(command, "<"); ok {
 		inside, _, _ = strings.Cut(after, ">")
 	}
+	s.mu.Lock()
+	c.heard = append(c.heard, command)
+	s.mu.Unlock()
 	switch verb {
 	case "MAIL":
 		c.mails++
@@ -223,6 +235,20 @@ func deliver(t testing.TB, r *Remote, message string, errands ...errand) []strin
 	}
 	all.Wait()
 	return reports
+}
+
+// sessions is how many there have been.
+func (s *sink) sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.calls)
+}
+
+// said is all commands of a session.
+func (s *sink) said(session int) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.calls[session].heard, "|")
 }
 
 // delivered is what came to the sink so far.
