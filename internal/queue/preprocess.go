@@ -86,9 +86,10 @@ func (d Dir) Preprocess(id ID, by Preprocessor) (done Preprocessed, err error) {
 const maxSingle = 4096
 
 // Single returns the envelope and the recipient of a queued message that may be
-// delivered before it is preprocessed: it has just one recipient, and nothing is
-// there that an interrupted Preprocess has left, which the removal of todo would make
-// valid. Preprocess is for all others, also to find out what is wrong with them.
+// delivered before it is preprocessed: it has just one recipient, and there is no info
+// that an interrupted Preprocess has left, which the removal of todo would make valid.
+// (Without info, local and remote mean nothing.) Preprocess is for all others, also to
+// find out what is wrong with them.
 func (d Dir) Single(id ID) (todo Todo, recipient string, ok bool) {
 	records, err := d.readStart(id.Todo(), maxSingle)
 	if err != nil || len(records) == maxSingle {
@@ -102,10 +103,8 @@ func (d Dir) Single(id ID) (todo Todo, recipient string, ok bool) {
 		return todo, "", false
 	}
 	todo.Size = st.Size
-	for _, n := range []Name{id.Info(), id.Recipients(Local), id.Recipients(Remote)} {
-		if unix.Lstat(d.Path(n), &st) != unix.ENOENT {
-			return todo, "", false
-		}
+	if unix.Lstat(d.Path(id.Info()), &st) != unix.ENOENT {
+		return todo, "", false
 	}
 	return todo, recipient, true
 }

@@ -67,7 +67,9 @@ func (s *sender) scanTodo() bool {
 	}
 	// The trigger counts as pulled again from here on: whatever is queued after
 	// the scan has begun gets another scan.
-	s.listen()
+	if !s.triggered { // as long as it is pulled it is the right one
+		s.listen()
+	}
 	s.triggered = false
 	s.todo.due = s.now + rescanTodo
 	s.todo.dirs = []queue.Name{"todo"}
