@@ -310,6 +310,7 @@ func (s *sender) report(ch *channel, r delivery.Report) {
 	s.log.outcome(a.n, r)
 	switch {
 	case a.job.held != nil:
+		a.job.held.alarms = s.alarms
 		s.settle(a.job, r)
 	case r.Letter == delivery.Success:
 		s.markDone(a.job, a.recipient)

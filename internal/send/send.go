@@ -10,7 +10,12 @@
 // Nothing but logging and short looks at files of the queue can hold the owner up.
 //
 // A message that waits for its next attempt takes 16 bytes of memory for each
-// channel that it is due on, and up to as much again while their number grows.
+// channel that it is due on, and up to as much again while their number grows. Of
+// messages in todo no more than maxHeld a channel are kept in memory.
+//
+// Differs from qmail: a message with one recipient is delivered straight from todo and
+// only preprocessed if that does not succeed; the queue is loaded while all else goes
+// on; nothing waits for qmail-clean.
 //
 // Everything that must survive is in the queue. A crash loses the times of the
 // next attempts, which are then made at once, and may deliver twice whom a mark
@@ -89,6 +94,7 @@ type sender struct {
 	loading scan              // of what was in the queue at start
 	left    map[queue.ID]bool // messages that left todo while loading
 	alarmed bool              // all that is still to be loaded is due
+	alarms  int               // how often everything has been made due
 
 	clean   cleaner
 	bounces bounces
@@ -361,6 +367,7 @@ func (s *sender) tryEverything() {
 		ch.due.dueNow(s.now)
 	}
 	s.alarmed = s.loading.open()
+	s.alarms++
 }
 
 // reread takes up locals and virtualdomains, both or neither.

@@ -31,6 +31,7 @@ type held struct {
 	since     int64
 	sender    string
 	recipient string // as routed
+	alarms    int    // that there had been when it was delivered, or not
 }
 
 // todoStep takes messages up from todo as far as that can be done now.
@@ -151,7 +152,7 @@ func (s *sender) hold(id queue.ID, todo queue.Todo, recipient string) {
 	}
 	s.log.newMessage(id)
 	s.log.infoMessage(id, todo)
-	ch.held = append(ch.held, held{id, s.now, todo.Sender, address})
+	ch.held = append(ch.held, held{id: id, since: s.now, sender: todo.Sender, recipient: address})
 }
 
 // takeHeld returns the message that has been held for the longest time.
@@ -259,9 +260,12 @@ func (s *sender) settle(j *job, r delivery.Report) {
 			s.leaveTodo(j.id)
 			if r.Letter == delivery.Permanent {
 				s.fail(j, queue.Recipient{Address: j.held.recipient}, r, func() { s.conclude(j) })
-			} else {
-				s.conclude(j)
+				return
 			}
+			if s.alarms != j.held.alarms { // who sent one had read of the deferral
+				j.retry = s.now
+			}
+			s.conclude(j)
 		})
 	})
 }

@@ -106,6 +106,31 @@ func TestStraight(t *testing.T) {
 	}
 }
 
+// ALRM makes a message due whose deferral is logged, also while its files are still
+// being written. It used to be lost on it.
+func TestStraightAlarm(t *testing.T) {
+	for _, alarm := range []bool{false, true} {
+		s := newTestSender(t)
+		s.queued(24, "joe@me.example")
+		if alarm {
+			s.tryEverything() // too early to matter
+		}
+		s.takeUp()
+		ch := s.channels[queue.Local]
+		s.deliverStep(ch)
+		s.report(ch, delivery.Report{Letter: delivery.Temporary, Text: "wait\n"})
+		want := s.now + 100
+		if alarm {
+			s.tryEverything()
+			want = s.now
+		}
+		s.settled()
+		if len(ch.due) != 1 || ch.due[0].due != want {
+			t.Errorf("alarm %v: due %v, want %d", alarm, ch.due, want)
+		}
+	}
+}
+
 // The recipient goes where it was routed when the message was taken up, and a sender
 // for each recipient is made as ever.
 func TestStraightAddresses(t *testing.T) {
