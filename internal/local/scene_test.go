@@ -20,6 +20,7 @@ import (
 
 	"quail/internal/conf"
 	"quail/internal/prog"
+	"quail/internal/warm"
 )
 
 // The scenes in testdata/dotqmail are what the original qmail-local did, each with
@@ -62,37 +63,35 @@ const show = `|for v in USER LOCAL HOST RECIPIENT EXT EXT2 EXT3 EXT4 HOST2 HOST3
 const nobody = 65534
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childVariable) == "" {
-		os.Exit(m.Run())
-	}
-	conf.Home = os.Getenv(childVariable)
-	os.Unsetenv(childVariable)
-	if os.Getuid() == 0 {
-		for _, err := range []error{syscall.Setgroups(nil), syscall.Setgid(nobody), syscall.Setuid(nobody)} {
-			if err != nil {
-				panic(err)
+	switch home := os.Getenv(childVariable); {
+	case home != "":
+		conf.Home = home
+		os.Unsetenv(childVariable)
+		if os.Getuid() == 0 {
+			for _, err := range []error{syscall.Setgroups(nil), syscall.Setgid(nobody), syscall.Setuid(nobody)} {
+				if err != nil {
+					panic(err)
+				}
 			}
 		}
+		prog.Main("qmail-local", new(Program).Run, prog.Umask(0o077))
+	case filepath.Base(os.Args[0]) == "qmail-local":
+		conf.Home = "/"
+		warm.Main("qmail-local", new(Program).Run, warm.Bounds{Jobs: 50, Life: 200, Memory: 64 << 20}, prog.Umask(0o077))
 	}
-	prog.Main("qmail-local", new(Program).Run, prog.Umask(0o077))
+	os.Exit(m.Run())
 }
 
 func TestScenes(t *testing.T) {
-	files, err := filepath.Glob("../../testdata/dotqmail/*.scenes")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenes: %v", err)
-	}
-	for _, name := range files {
+	for name, scenes := range allScenes(t) {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			text, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			head, scenes := parseScenes(t, string(text))
+			check(t, err)
+			head, _ := parseScenes(t, string(text))
 			var out strings.Builder
 			out.WriteString(head)
 			for _, s := range scenes {
-				got := s.play(t)
+				got := s.play(t, execute)
 				if *update == "" && got != s.want {
 					t.Errorf("%s:\n%s\nwant\n%s", s.title, got, s.want)
 				}
@@ -105,6 +104,22 @@ func TestScenes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// allScenes returns the scenes by file.
+func allScenes(t *testing.T) map[string][]*scene {
+	t.Helper()
+	files, err := filepath.Glob("../../testdata/dotqmail/*.scenes")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenes: %v", err)
+	}
+	all := map[string][]*scene{}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		check(t, err)
+		_, all[name] = parseScenes(t, string(text))
+	}
+	return all
 }
 
 func parseScenes(t *testing.T, text string) (head string, scenes []*scene) {
@@ -160,8 +175,15 @@ func split(t *testing.T, line string) (words []string) {
 	return words
 }
 
-// play sets the scene up, runs qmail-local and returns what came of it.
-func (s *scene) play(t *testing.T) string {
+// invocation is what qmail-local is started with.
+type invocation struct {
+	args, env []string
+	message   string // the name of a file
+	limited   bool   // files cannot become large
+}
+
+// play sets the scene up, has qmail-local run and returns what came of it.
+func (s *scene) play(t *testing.T, execute func(*testing.T, invocation) ending) string {
 	t.Helper()
 	dir := t.TempDir()
 	home := filepath.Join(dir, "home")
@@ -221,7 +243,7 @@ func (s *scene) play(t *testing.T) string {
 	}
 	args = append(args, "--", "joe", home)
 	args = append(args, run...)
-	outcome := execute(t, limited, args, env, filepath.Join(dir, message))
+	outcome := execute(t, invocation{args, env, filepath.Join(dir, message), limited}).lines()
 	for name, content := range tree(t, home) {
 		if old, ok := before[name]; !ok || old != content {
 			outcome = append(outcome, place(name)+" "+quote(brief(content)))
@@ -236,19 +258,20 @@ func (s *scene) play(t *testing.T) string {
 }
 
 // execute runs qmail-local: this test program, or the one to be written down.
-func execute(t *testing.T, limited bool, args, env []string, message string) []string {
+func execute(t *testing.T, in invocation) ending {
 	t.Helper()
 	program, err := os.Executable()
 	check(t, err)
+	env := in.env
 	if *update != "" {
 		program = *update
 	} else {
 		env = append(env, childVariable+"=/")
 	}
-	cmd := exec.Command(program, args...)
-	if limited {
+	cmd := exec.Command(program, in.args...)
+	if in.limited {
 		script := `trap "" XFSZ; ulimit -f 100; exec "$0" "$@"`
-		cmd = exec.Command("/bin/sh", append([]string{"-c", script, program}, args...)...)
+		cmd = exec.Command("/bin/sh", append([]string{"-c", script, program}, in.args...)...)
 	} else {
 		cmd.Args[0] = "qmail-local"
 	}
@@ -257,11 +280,8 @@ func execute(t *testing.T, limited bool, args, env []string, message string) []s
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
 	cmd.Dir = "/"
-	stdin, err := os.Open(message)
-	check(t, err)
+	stdin := openMessage(t, in.message)
 	defer stdin.Close()
-	// As from qmail-lspawn, the descriptor need not stand at the beginning.
-	stdin.Seek(2, 0)
 	cmd.Stdin = stdin
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -270,14 +290,35 @@ func execute(t *testing.T, limited bool, args, env []string, message string) []s
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	outcome := []string{"-> " + strconv.Itoa(cmd.ProcessState.ExitCode())}
-	if stdout.Len() > 0 {
-		outcome = append(outcome, "out "+quote(brief(stdout.String())))
+	return ending{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// openMessage opens descriptor 0. As from qmail-lspawn, it need not stand at the
+// beginning.
+func openMessage(t *testing.T, name string) *os.File {
+	t.Helper()
+	f, err := os.Open(name)
+	check(t, err)
+	f.Seek(2, 0)
+	return f
+}
+
+// ending is how qmail-local ended and what it said.
+type ending struct {
+	status         int
+	stdout, stderr string
+}
+
+// lines says the same as a scene does.
+func (e ending) lines() []string {
+	lines := []string{"-> " + strconv.Itoa(e.status)}
+	if e.stdout != "" {
+		lines = append(lines, "out "+quote(brief(e.stdout)))
 	}
-	if stderr.Len() > 0 {
-		outcome = append(outcome, "err "+quote(brief(stderr.String())))
+	if e.stderr != "" {
+		lines = append(lines, "err "+quote(brief(e.stderr)))
 	}
-	return outcome
+	return lines
 }
 
 // giveAway makes the recipient the owner of everything, if the test is run by root.

@@ -147,7 +147,7 @@ func (l *lspawn) ask(local string) (a users.Assignment, status int) {
 		As:     &l.getpw,
 	}, answer.Done)
 	if err != nil {
-		answer.NotStarted()
+		answer.Release()
 		answer.Close()
 		return a, delivery.StatusGetpwSoft
 	}

@@ -52,8 +52,9 @@ func (o *Output) Done(status proc.Status, err error) {
 	o.write.Close()
 }
 
-// NotStarted says that Done will never be called.
-func (o *Output) NotStarted() { o.write.Close() }
+// Release lets go of the program's end before that: if nothing was started, or a
+// program that is a process of its own.
+func (o *Output) Release() { o.write.Close() }
 
 // Collect returns what keep wants of the output, and the end of the program. It
 // returns when nobody holds the other end of the pipe any more.

@@ -152,9 +152,14 @@ func (r *running) try(req delivery.Request) (report string) {
 	}
 	defer output.Close()
 	c.Stdin, c.Stdout, c.Stderr = message, write, write
-	if _, err = r.Keeper.Start(c, output.Done); err != nil {
-		output.NotStarted()
+	number, err := r.Keeper.Start(c, output.Done)
+	if err != nil {
+		output.Release()
 		return r.Report(delivery.Outcome{Code: r.Unable(err)})
+	}
+	if !warm.IsJob(number) { // the program has all that it needs
+		output.Release()
+		message.Close()
 	}
 	text, end := output.Collect(r.Keep)
 	if end.Err != nil {
