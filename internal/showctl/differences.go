@@ -41,6 +41,8 @@ var Differences = []Difference{
 		"local maildir preline"},
 	{"bounces", "trouble with one bounce file holds up one delivery, and a bounce that is slow to queue holds up nothing after three seconds",
 		"send"},
+	{"new mail", "a message with one recipient is delivered before it is preprocessed, which is left out if that succeeds; the queue is read at start while deliveries go on, and preprocessing, deliveries and qmail-clean do not wait for each other",
+		"send"},
 	{"accounts", "a line of /etc/passwd that makes no sense, or a name service that does not answer, delays mail; alias does not get it",
 		"getpw"},
 	{"queue listings", "files that cannot be read are reported; they neither count as nothing nor are printed as they are",
