@@ -60,6 +60,7 @@ type supervisor struct {
 	p       *prog.Process
 	path    string // of the socket
 	socket  *os.File
+	name    os.FileInfo // what path named when the socket was made
 	orders  chan os.Signal
 	orphan  <-chan struct{} // closed when our parent has gone
 	stopped bool
@@ -86,6 +87,7 @@ func supervise(p *prog.Process) error {
 			if s.socket, err = localsocket.Listen(s.path, 0o666); err != nil {
 				return prog.Fail("unable to listen at "+s.path, err)
 			}
+			s.name, _ = os.Lstat(s.path)
 		}
 		began := p.Now()
 		if err := s.runOnce(lock); err != nil && !s.stopped {
@@ -176,10 +178,13 @@ func (s *supervisor) rest(pause time.Duration) {
 	}
 }
 
-// takeAway removes the socket, so that nobody calls any more.
+// takeAway removes the socket, so that nobody calls any more; but not another's, where
+// the home was put away and made anew.
 func (s *supervisor) takeAway() {
 	if s.socket != nil {
-		os.Remove(s.path)
+		if there, err := os.Lstat(s.path); err == nil && os.SameFile(there, s.name) {
+			os.Remove(s.path)
+		}
 		s.socket.Close()
 		s.socket = nil
 	}
