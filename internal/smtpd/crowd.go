@@ -28,7 +28,7 @@ const (
 // claim takes n bytes more for a session, and reports whether they are to be had.
 func (s *session) claim(n int) bool {
 	s.claimed += n
-	if s.crowd.memory.Add(int64(n)) <= maxClaims || s.claimed <= fairClaim {
+	if s.sv.crowd.memory.Add(int64(n)) <= maxClaims || s.claimed <= fairClaim {
 		return true
 	}
 	s.unclaim(n)
@@ -38,7 +38,7 @@ func (s *session) claim(n int) bool {
 // unclaim gives n bytes back.
 func (s *session) unclaim(n int) {
 	s.claimed -= n
-	s.crowd.memory.Add(int64(-n))
+	s.sv.crowd.memory.Add(int64(-n))
 }
 
 // queueUp lets a client that does nothing but talk wait until it is its turn among
@@ -47,7 +47,7 @@ func (s *session) queueUp() {
 	if s.talk++; s.talk <= patience || !s.p.Warm {
 		return
 	}
-	s.crowd.idlers.Lock()
-	defer s.crowd.idlers.Unlock()
+	s.sv.crowd.idlers.Lock()
+	defer s.sv.crowd.idlers.Unlock()
 	time.Sleep(turn)
 }

@@ -21,6 +21,7 @@ import (
 // server is what the sessions of a process have in common.
 type server struct {
 	crowd     crowd
+	lounge    ucspi.Lounge
 	addresses addrwatch.Watch
 
 	mu    sync.Mutex
@@ -87,13 +88,11 @@ func (sv *server) run(p *prog.Process) error {
 	case err != nil:
 		return fmt.Errorf("connection: %w", err)
 	}
-	defer conn.Close()
-	s := &session{p: p, conn: conn, crowd: &sv.crowd, policy: newPolicy(c, &sv.addresses, p.Env)}
-	defer s.release()
+	s := &session{p: p, sv: sv, conn: conn, policy: newPolicy(c, &sv.addresses, p.Env)}
 	if unreadable != nil {
-		return s.die(replyControls)
+		return s.step(func() error { return s.die(replyControls) })
 	}
-	return s.serve()
+	return s.step(s.begin)
 }
 
 // recent is how long it is believed that there is somebody who takes messages. Where

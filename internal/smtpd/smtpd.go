@@ -19,9 +19,11 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"time"
 
 	"quail/internal/prog"
 	"quail/internal/ucspi"
+	"quail/internal/warm"
 )
 
 // Replies that end the session, which then exits with status 1. A client that
@@ -45,8 +47,8 @@ const (
 // which wait most of the time: it is small then.
 type session struct {
 	p      *prog.Process
+	sv     *server
 	policy policy
-	crowd  *crowd
 
 	conn   *ucspi.Conn
 	desk   *desk  // where the rest of these are; nil while there is nothing in them
@@ -61,8 +63,10 @@ type session struct {
 	sender     string
 	recipients []byte // each ended by a NUL
 
-	claimed int // bytes of memory
-	talk    int // commands since the last message
+	claimed int  // bytes of memory
+	talk    int  // commands since the last message
+	late    bool // the client has taken too much of its time
+	patient bool // which cannot be waited for but by a goroutine
 }
 
 // desk is the memory that a session needs while there is something to do.
@@ -74,12 +78,17 @@ type desk struct {
 // Sessions that wait for a command share these: there can be many of those.
 var desks = sync.Pool{New: func() any { return new(desk) }}
 
-// serve holds the session.
-func (s *session) serve() error {
+// begin greets the client and serves it.
+func (s *session) begin() error {
 	s.reply("220 ", s.policy.greeting, " ESMTP")
 	if err := s.flush(); err != nil {
 		return err
 	}
+	return s.serve()
+}
+
+// serve takes commands until the session ends, or until the client takes its time.
+func (s *session) serve() error {
 	for {
 		line, err := s.line()
 		if err != nil {
@@ -89,6 +98,47 @@ func (s *session) serve() error {
 			return err
 		}
 	}
+}
+
+// step is a part of the session: begin, or serve after a pause. The session is closed
+// after the last one, also if that panics.
+func (s *session) step(part func() error) (err error) {
+	over := true
+	defer func() {
+		if over {
+			s.release()
+			s.conn.Close()
+		}
+	}()
+	err = part()
+	var pause *warm.Pause
+	over = !errors.As(err, &pause)
+	return err
+}
+
+// pause lets a client that takes its time be waited for without a goroutine.
+func (s *session) pause(rest time.Duration) error {
+	return &warm.Pause{
+		Wait: func(resume func()) {
+			waits := s.sv.lounge.Wait(s.conn, rest, func(late bool) {
+				s.late = late
+				resume()
+			})
+			if !waits {
+				s.patient = true
+				go resume()
+			}
+		},
+		Then: func(*prog.Process) error { return s.step(s.resume) },
+	}
+}
+
+// resume goes on after a pause.
+func (s *session) resume() error {
+	if s.late {
+		return s.die(replyTimeout)
+	}
+	return s.serve()
 }
 
 // sit takes a desk.
@@ -134,7 +184,7 @@ func (s *session) line() (string, error) {
 		if searched >= maxLine || searched > 0 && !s.makeRoom() {
 			return "", s.die(replyMemory)
 		}
-		n, err := s.read((*commandMemory)(s))
+		n, err := s.readCommand(searched > 0)
 		if err != nil {
 			return "", err
 		}
@@ -181,13 +231,35 @@ func (m *commandMemory) Borrow() []byte {
 // Return gives the desk back if it was taken for this.
 func (m *commandMemory) Return() { (*session)(m).clear() }
 
+// readCommand sends the replies and reads a command, or the rest of one. In a process
+// that serves many a pause may come before one.
+func (s *session) readCommand(begun bool) (int, error) {
+	m := (*commandMemory)(s)
+	if begun || s.patient || !s.p.Warm {
+		return s.read(m)
+	}
+	if err := s.flush(); err != nil {
+		return 0, err
+	}
+	s.clear()
+	n, rest, err := s.conn.ReadSoon(m)
+	if rest > 0 {
+		return 0, s.pause(rest)
+	}
+	return s.heard(n, err)
+}
+
 // read sends the replies and reads what the client says to them.
 func (s *session) read(m ucspi.Memory) (int, error) {
 	if err := s.flush(); err != nil {
 		return 0, err
 	}
 	s.clear()
-	n, err := s.conn.ReadTo(m)
+	return s.heard(s.conn.ReadTo(m))
+}
+
+// heard turns the outcome of a read into that of the session.
+func (s *session) heard(n int, err error) (int, error) {
 	switch {
 	case n > 0:
 		return n, nil

@@ -1,6 +1,7 @@
 package ucspi
 
 import (
+	"errors"
 	"io"
 	"math"
 	"os"
@@ -117,11 +118,31 @@ type Memory interface {
 
 // ReadTo is Read, but borrows the memory when there may be something to read, so
 // that none is held while it waits.
-func (c *Conn) ReadTo(m Memory) (n int, err error) {
-	if !c.in.runtime {
-		return c.in.step(unix.POLLIN, c.timeout, func(fd int) (int, error) { return lent(fd, m) })
+func (c *Conn) ReadTo(m Memory) (n int, err error) { return c.read(m, c.timeout) }
+
+// Brief is how long it is before a client takes its time.
+const Brief = 100 * time.Millisecond
+
+// ReadSoon is ReadTo for what comes soon. If nothing does, rest is what is left of the
+// time that the client has, and ReadTo, or waiting in a Lounge for so long, goes on.
+// It is zero if all went as with ReadTo.
+func (c *Conn) ReadSoon(m Memory) (n int, rest time.Duration, err error) {
+	if c.timeout <= Brief {
+		n, err = c.ReadTo(m)
+		return n, 0, err
 	}
-	c.in.file.SetReadDeadline(time.Now().Add(c.timeout))
+	n, err = c.read(m, Brief)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return 0, c.timeout - Brief, nil
+	}
+	return n, 0, err
+}
+
+func (c *Conn) read(m Memory, timeout time.Duration) (n int, err error) {
+	if !c.in.runtime {
+		return c.in.step(unix.POLLIN, timeout, func(fd int) (int, error) { return lent(fd, m) })
+	}
+	c.in.file.SetReadDeadline(time.Now().Add(timeout))
 	waited := c.in.raw.Read(func(fd uintptr) bool {
 		n, err = lent(int(fd), m)
 		for err == unix.EINTR {

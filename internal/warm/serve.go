@@ -20,6 +20,9 @@ type Bounds struct {
 	Jobs   int   // at once; further ones are another process's
 	Life   int   // jobs after which the process is replaced
 	Memory int64 // bytes that the garbage collector tries to stay below
+	// Files, if not 0, is how many descriptors a job may hold. Of jobs for which there
+	// would be too few a process takes less at once.
+	Files int
 	// Wall, if not nil, is built around a process that is warm and no other: one that
 	// serves a single job may have to run programs.
 	Wall prog.Option
@@ -66,9 +69,10 @@ type server struct {
 // serve takes jobs until the parent has no more, and ends when all are done.
 func serve(p *prog.Process, s *socket, run func(*prog.Process) error, b Bounds) error {
 	debug.SetMemoryLimit(b.Memory)
-	sv := &server{p: p, s: s, run: run, slots: make(chan struct{}, b.Jobs)}
+	jobs := b.jobs()
+	sv := &server{p: p, s: s, run: run, slots: make(chan struct{}, jobs)}
 	sv.announce()
-	if err := sv.say(message{kind: typeGreeting, number: b.Jobs}); err != nil {
+	if err := sv.say(message{kind: typeGreeting, number: jobs}); err != nil {
 		return err
 	}
 	in, room := newBuffer(maxPacket), make([]byte, room)
@@ -97,6 +101,18 @@ func serve(p *prog.Process, s *socket, run func(*prog.Process) error, b Bounds) 
 	return nil
 }
 
+// own is how many descriptors a process has for itself.
+const own = 16
+
+// jobs returns how many jobs the process takes at once.
+func (b Bounds) jobs() int {
+	var limit syscall.Rlimit
+	if b.Files == 0 || syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || limit.Cur > 1<<30 {
+		return b.Jobs
+	}
+	return min(b.Jobs, max(1, (int(limit.Cur)-own)/b.Files))
+}
+
 // announce has the process say on SIGUSR1 what it is doing.
 func (sv *server) announce() {
 	asked := make(chan os.Signal, 1)
@@ -112,16 +128,36 @@ func (sv *server) announce() {
 // say sends a message. Where the parent is gone nobody wants it.
 func (sv *server) say(m message) error { return sv.s.send(m.record(), nil) }
 
-// job runs one job and answers for it.
+// Pause is what a job returns, as its error, that is not over but has to wait, perhaps
+// for long, and needs no goroutine for that. Wait must not wait itself but have resume
+// called, once, when there is something to do. Then is what the job goes on with.
+type Pause struct {
+	Wait func(resume func())
+	Then func(*prog.Process) error
+}
+
+func (*Pause) Error() string { return "pause" }
+
+// job begins a job.
 func (sv *server) job(j job, descriptors []int) {
+	p, files := sv.process(j, descriptors)
+	sv.step(p, files, sv.run)
+}
+
+// step runs a job up to its next pause or its end, for which it answers.
+func (sv *server) step(p *prog.Process, files []*os.File, run func(*prog.Process) error) {
+	err := p.Call(run)
+	var pause *Pause
+	if errors.As(err, &pause) {
+		pause.Wait(func() { sv.step(p, files, pause.Then) })
+		return
+	}
 	defer func() {
 		<-sv.slots
 		sv.done.Add(1)
 		sv.jobs.Done()
 	}()
-	p, files := sv.process(j, descriptors)
-	err := p.Call(sv.run)
-	m := message{kind: typeDone, number: j.number}
+	m := message{kind: typeDone, number: p.PID}
 	var become *prog.Become
 	if errors.Is(err, Outdated) {
 		sv.say(message{kind: typeRetire})
@@ -142,7 +178,7 @@ func (sv *server) job(j job, descriptors []int) {
 		f.Close()
 	}
 	if len(m.record()) > maxMessage {
-		m = message{kind: typeDone, number: j.number, status: prog.StatusTemporary << 8}
+		m = message{kind: typeDone, number: p.PID, status: prog.StatusTemporary << 8}
 	}
 	sv.say(m)
 }
