@@ -33,6 +33,6 @@ import (
 )
 
 // bounds: a lookup needs little, unless it runs getent.
-var bounds = warm.Bounds{Jobs: 40, Life: 10000, Memory: 32 << 20}
+var bounds = warm.Bounds{Jobs: 40, Life: 10000, Memory: 32 << 20, Files: 6}
 
 func main() { warm.Main("qmail-getpw", getpw.Run, bounds, sandbox.NoNewPrivileges()) }

@@ -36,6 +36,6 @@ import (
 
 // bounds: all deliveries that qmail-send can ask for at once, of messages that are
 // never held in memory.
-var bounds = warm.Bounds{Jobs: 256, Life: 10000, Memory: 64 << 20}
+var bounds = warm.Bounds{Jobs: 256, Life: 10000, Memory: 64 << 20, Files: 12}
 
 func main() { warm.Main("qmail-local", new(local.Program).Run, bounds, prog.Umask(0o077)) }

@@ -308,6 +308,20 @@ func TestBounds(t *testing.T) {
 	b.counted(counts{warm: 127})
 }
 
+// A process takes no more jobs than it has descriptors for, but always one.
+func TestBoundsOfDescriptors(t *testing.T) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	n := int(min(limit.Cur, 1<<20))
+	for _, c := range []struct{ files, want int }{{0, 5}, {1, 5}, {n / 4, 3}, {n, 1}, {n * 2, 1}} {
+		if got := (Bounds{Jobs: 5, Files: c.files}).jobs(); got != c.want {
+			t.Errorf("with %d descriptors, %d for a job: %d jobs, want %d", n, c.files, got, c.want)
+		}
+	}
+}
+
 func TestDeathCostsJobsInHand(t *testing.T) {
 	b := newBench(t)
 	for _, c := range []struct {
