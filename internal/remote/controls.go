@@ -19,7 +19,7 @@ type controls struct {
 }
 
 // files is what a process of many jobs looks at for each.
-var files = []string{".", "me", "helohost", "timeoutconnect", "timeoutremote", "smtproutes", "remotelimits"}
+var files = []string{"me", "helohost", "timeoutconnect", "timeoutremote", "smtproutes", "remotelimits"}
 
 // settings is the control files as read last.
 type settings struct {

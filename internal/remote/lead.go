@@ -184,6 +184,9 @@ func (r *Remote) open(g *group) (*session, verdict) {
 	}
 	// From here on there is no other address to try, whatever happens.
 	s := newSession(conn, g.heloHost, g.timeoutRemote, first.now)
+	if r.Keep != nil {
+		s.texts = &r.Keep.texts
+	}
 	s.target = g.target.key()
 	v, err := s.greet()
 	if err != nil {

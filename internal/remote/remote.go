@@ -82,6 +82,7 @@ type Keep struct {
 	gathering gathering
 	pool      pool
 	rates     rates
+	texts     sync.Pool // of textBuffers
 }
 
 // verdict is a report about the message: its letter and text. The empty one means

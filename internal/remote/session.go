@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"quail/internal/dottext"
@@ -53,6 +54,7 @@ type session struct {
 	target  target        // where mail by this session goes
 	timer   *time.Timer   // ends it while it is idle
 	ahead   func() string // commands of the next transaction, if there is one by now
+	texts   *sync.Pool    // of textBuffers; nil where there is one text
 }
 
 func newSession(conn net.Conn, helo string, timeout time.Duration, now func() time.Time) *session {
@@ -288,16 +290,19 @@ func (s *session) data(t *transaction) (verdict, error) {
 	return s.says("K", " accepted message"), nil
 }
 
-// text sends the message and the final dot. If the message cannot be read to the
-// end of a line, the connection has to be dropped without that dot.
+// text sends the message and the final dot, a small one all at once. If the message
+// cannot be read to the end of a line, the connection has to be dropped without that
+// dot.
 func (s *session) text(message io.Reader) (verdict, error) {
-	const chunk = 16 << 10
-	out := bufio.NewWriterSize(s, 2*chunk)
-	encoder := dottext.NewEncoder(out)
-	buf := make([]byte, chunk)
+	t := s.buffers()
+	if s.texts != nil {
+		defer s.texts.Put(t)
+	}
+	t.out.Reset(s)
+	encoder := dottext.NewEncoder(t.out)
 	for {
-		n, err := message.Read(buf)
-		if _, err := encoder.Write(buf[:n]); err != nil {
+		n, err := message.Read(t.in)
+		if _, err := encoder.Write(t.in[:n]); err != nil {
 			return "", err
 		}
 		if err == io.EOF {
@@ -312,9 +317,25 @@ func (s *session) text(message io.Reader) (verdict, error) {
 		return partialLine, nil
 	}
 	if s.ahead != nil {
-		out.WriteString(s.ahead())
+		t.out.WriteString(s.ahead())
 	}
-	return "", out.Flush() // which has the error of every write before it
+	return "", t.out.Flush() // which has the error of every write before it
+}
+
+// textBuffers is what sending a text needs.
+type textBuffers struct {
+	in  []byte
+	out *bufio.Writer
+}
+
+func (s *session) buffers() *textBuffers {
+	if s.texts != nil {
+		if t, ok := s.texts.Get().(*textBuffers); ok {
+			return t
+		}
+	}
+	const chunk = 16 << 10
+	return &textBuffers{make([]byte, chunk), bufio.NewWriterSize(nil, 2*chunk)}
 }
 
 // letter is the verdict that a refusal of the message stands for.

@@ -121,16 +121,14 @@ func (s *sink) serve(conn net.Conn, c *caller) {
 		if line != "DATA\r\n" || answer[0] != '3' {
 			continue
 		}
-		text := ""
-		for !strings.HasSuffix("\r\n"+text, "\r\n.\r\n") {
-			line, err := in.ReadString('\n')
-			if err != nil {
+		var text strings.Builder
+		for line := ""; line != ".\r\n"; text.WriteString(line) {
+			if line, err = in.ReadString('\n'); err != nil {
 				return
 			}
-			text += line
 		}
 		s.mu.Lock()
-		s.done = append(s.done, delivered{c.number, c.sender, c.to, text})
+		s.done = append(s.done, delivered{c.number, c.sender, c.to, text.String()})
 		if in.Buffered() > 0 {
 			s.early++
 		}
