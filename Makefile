@@ -17,6 +17,7 @@ PROFILE  =
 DESTDIR  =
 PORT     = 2525
 FUZZTIME = 10s
+BENCH    =
 BIN      = bin
 
 GO      = go
@@ -88,9 +89,13 @@ vet: ## let the compiler's companion look for mistakes
 fuzz: ## give every parser FUZZTIME=10s of foreign bytes
 	@GO='$(GO)' sh scripts/fuzz $(FUZZTIME)
 
+bench: ## measure beside other mail servers, as root, into BENCH.md (BENCH='--only PATTERN' and other options)
+	@$(GO) build -o bin/run/ ./scripts/bench
+	@exec bin/run/bench $(BENCH)
+
 cross: ## build and vet for the other platforms
 	@for p in $(CROSS); do echo "$$p"; \
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build ./... && \
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; done
 
-.PHONY: help build install run test fmt vet fuzz cross
+.PHONY: help build install run test fmt vet fuzz bench cross
