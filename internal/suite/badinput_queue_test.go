@@ -30,6 +30,7 @@ func (s *suite) queue(message io.Reader, envelope string) int {
 		io.WriteString(w, envelope)
 		w.Close()
 	}()
+	s.queuesByHand()
 	cmd := exec.Command(s.path("bin/qmail-queue"))
 	var said bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = message, r, &said
@@ -207,7 +208,7 @@ func TestBadInputMemory(t *testing.T) {
 		t.Fatalf("the replies are %q, %v", replies, err)
 	}
 	s.settled(2)
-	watch.check(t, "200 MB", limit, "qmail-smtpd", "qmail-queue", "qmail-send", "qmail-lspawn", "qmail-rspawn", "qmail-clean",
+	watch.check(t, "200 MB", limit, "qmail-smtpd", s.queuer(), "qmail-send", "qmail-lspawn", "qmail-rspawn", "qmail-clean",
 		"qmail-local", "forward", "qmail-remote", "tcpserver")
 	if got := sink.total(); got < size {
 		t.Errorf("%d bytes arrived at the other host, want %d", got, size)
@@ -229,7 +230,7 @@ func TestBadInputMemory(t *testing.T) {
 	s.settled(3)
 	// Not qmail-local: it hands the message to cat as a descriptor, and may be gone
 	// before anybody looks.
-	watch.check(t, "200 MB", limit, "qmail-inject", "qmail-queue")
+	watch.check(t, "200 MB", limit, "qmail-inject", s.queuer())
 	s.byHand(100, "To: joe@"+me+"\nSubject: ", size, block)
 	watch.check(t, "a header of 200 MB", 8*limit, "qmail-inject")
 

@@ -186,14 +186,7 @@ func TestBadInputDisconnect(t *testing.T) {
 		conn.SetLinger(0)
 		conn.Close()
 	}
-	eventually(t, "the sessions to end", func() bool {
-		for _, program := range running() {
-			if program != "tcpserver" {
-				return false
-			}
-		}
-		return true
-	})
+	eventually(t, "the sessions to end", func() bool { return s.inHand("qmail-smtpd")+s.inHand("qmail-queue") == 0 })
 	if got := s.added(before); got != nothing {
 		t.Errorf("after resets in the queue is %q", got)
 	}

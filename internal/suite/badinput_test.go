@@ -109,4 +109,5 @@ func (s *suite) newLog() {
 		s.t.Fatal(err)
 	}
 	s.log = log
+	s.logs = append(s.logs, log)
 }

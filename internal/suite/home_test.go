@@ -94,11 +94,15 @@ func must(t testing.TB, name string, args ...string) string {
 
 // suite is an installation that a test may run.
 type suite struct {
-	t   testing.TB
-	log    *os.File // of qmail-send
-	errors *os.File // what all others say on descriptor 2
+	t      testing.TB
+	log    *os.File   // of qmail-send
+	logs   []*os.File // this one and those before it
+	errors *os.File   // what all others say on descriptor 2
 
-	rough bool // the test makes trouble, after which jobs may run cold
+	begun     map[string]int       // programs that count jobs
+	excused   map[exception]string // what else may happen to jobs, and why
+	watch     *executions
+	ownQueues int // how often the test itself has run qmail-queue
 
 	inside []string // the command, if any, by which programs in the background are run
 }
@@ -107,15 +111,13 @@ type suite struct {
 func install(t testing.TB) *suite {
 	t.Helper()
 	layOut(t)
-	log, err := os.CreateTemp(t.TempDir(), "log")
-	if err != nil {
-		t.Fatal(err)
-	}
 	errors, err := os.CreateTemp(t.TempDir(), "errors")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &suite{t: t, log: log, errors: errors}
+	s := &suite{t: t, errors: errors, begun: map[string]int{}, excused: map[exception]string{}}
+	s.newLog()
+	s.watch = watchQueue(t, s.path("bin/qmail-queue"), s.path(queueSocket))
 	s.control("me", me+"\n")
 	s.control("locals", me+"\nlocalhost\n")
 	s.control("rcpthosts", me+"\n")
@@ -241,13 +243,18 @@ func (s *suite) start(args ...string) *process {
 	}
 	p := s.spawn(s.log, nil, "bin/qmail-start", args...)
 	s.wait("status: local 0/")
+	if s.exists("bin/qmail-queued") {
+		eventually(s.t, "qmail-queued to listen", s.called)
+	}
 	return p
 }
 
 // process is a program that the test has started.
 type process struct {
+	s *suite
 	*exec.Cmd
-	done chan struct{}
+	counts bool // on SIGUSR1
+	done   chan struct{}
 }
 
 // spawn starts a program of the home in the background.
@@ -264,7 +271,8 @@ func (s *suite) spawn(stdout *os.File, env []string, program string, args ...str
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	p := &process{cmd, make(chan struct{})}
+	s.begins(program)
+	p := &process{s, cmd, filepath.Base(program) == "tcpserver", make(chan struct{})}
 	go func() {
 		cmd.Wait()
 		close(p.done)
@@ -275,6 +283,9 @@ func (s *suite) spawn(stdout *os.File, env []string, program string, args ...str
 
 // stop ends a program by TERM, and waits.
 func (p *process) stop() {
+	if p.counts {
+		p.count()
+	}
 	p.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
@@ -309,6 +320,10 @@ func (s *suite) tcpserver(args []string, env ...string) int {
 		n += 2
 	}
 	options = append(options, args[:n]...)
+	// Without qmail-send, somebody has to be there whom a warm qmail-smtpd can call.
+	if args[n] == s.path("bin/qmail-smtpd") && s.exists("bin/qmail-queued") && !s.called() {
+		s.queuedAlone()
+	}
 	s.spawn(w, env, "bin/tcpserver", append(append(options, "127.0.0.1", "0"), args[n:]...)...)
 	w.Close()
 	var b [16]byte
@@ -343,13 +358,13 @@ func eventually(t testing.TB, what string, check func() bool) {
 	}
 }
 
-// logged returns the log so far.
+// logged returns the log so far, without what is said in between about jobs.
 func (s *suite) logged() string {
 	b, err := os.ReadFile(s.log.Name())
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return string(b)
+	return withoutAccounts(string(b))
 }
 
 // wait waits for text in the log.

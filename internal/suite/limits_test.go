@@ -17,6 +17,7 @@ import (
 func (s *suite) limited(limits, program string, args ...string) *process {
 	s.t.Helper()
 	s.script("limited", limits+"\nexec "+s.path("bin/"+program)+` "$@"`)
+	s.begins(program)
 	return s.spawn(s.log, nil, "limited", args...)
 }
 

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package suite
+
+import "testing"
+
+// watchQueue watches nothing: no program is kept warm here.
+func watchQueue(testing.TB, string, string) *executions { return &executions{} }
