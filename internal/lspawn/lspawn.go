@@ -13,13 +13,13 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"quail/internal/cdb"
 	"quail/internal/cdbfile"
 	"quail/internal/conf"
 	"quail/internal/delivery"
-	"quail/internal/errno"
 	"quail/internal/mailaddr"
 	"quail/internal/privs"
 	"quail/internal/prog"
@@ -104,11 +104,15 @@ func (l *lspawn) command(r delivery.Request) (c warm.Command, status int) {
 }
 
 // unable says what it means that qmail-local cannot be run.
+//
+// Differs from qmail, which returns mail to its senders as long as qmail-local is
+// missing or not to be executed: that is trouble with the installation, never with the
+// message, unless its addresses are too long for any program.
 func unable(err error) int {
-	if errno.Temporary(err) {
-		return delivery.StatusExecSoft
+	if errors.Is(err, syscall.E2BIG) {
+		return delivery.StatusExecHard
 	}
-	return delivery.StatusExecHard
+	return delivery.StatusExecSoft
 }
 
 // find returns the assignment of a local part, or the status that says why there

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -137,5 +138,20 @@ func TestCommandRefuses(t *testing.T) {
 	assign(t, "me\x00"+strconv.Itoa(os.Getuid()+1)+"\x00"+strconv.Itoa(os.Getgid())+"\x00/\x00\x00")
 	if c, status := l.command(request("joe@me.example")); status == 0 && (c.As == nil || c.As.UID == 0) {
 		t.Errorf("joe is to be served by %q as %+v", c.Args, c.As)
+	}
+}
+
+// Without a qmail-local, or with one that cannot be run, mail has to wait.
+func TestUnable(t *testing.T) {
+	for err, want := range map[error]int{
+		syscall.ENOENT:  delivery.StatusExecSoft,
+		syscall.EACCES:  delivery.StatusExecSoft,
+		syscall.ENOEXEC: delivery.StatusExecSoft,
+		syscall.ENOMEM:  delivery.StatusExecSoft,
+		syscall.E2BIG:   delivery.StatusExecHard,
+	} {
+		if got := unable(&os.PathError{Op: "fork/exec", Path: "bin/qmail-local", Err: err}); got != want {
+			t.Errorf("%v: status %d, want %d", err, got, want)
+		}
 	}
 }
