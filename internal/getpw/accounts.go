@@ -1,6 +1,7 @@
 package getpw
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"quail/internal/durable"
 	"quail/internal/proc"
 	"quail/internal/prog"
 	"quail/internal/users"
@@ -70,21 +72,38 @@ func (k *accounts) load() (err error) {
 	if k.loaded {
 		return nil
 	}
-	if k.passwd, err = os.ReadFile(passwdFile); err != nil {
+	if k.passwd, err = readFile(passwdFile); err != nil {
 		return fmt.Errorf("read accounts: %w", err)
 	}
-	nsswitch, err := os.ReadFile(nsswitchFile)
+	nsswitch, err := readFile(nsswitchFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read sources of accounts: %w", err)
 	}
-	k.sources = parseSources(string(nsswitch), hasCompatLines(k.passwd))
+	k.sources = parseSources(string(nsswitch), func() bool { return hasCompatLines(k.passwd) })
 	k.loaded = true
 	return nil
 }
 
+// readFile is os.ReadFile with half of its system calls. It is for each delivery anew:
+// accounts come and go while qmail-getpw is kept warm.
+func readFile(name string) ([]byte, error) {
+	f, err := durable.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	b := bytes.NewBuffer(make([]byte, 0, max(fi.Size(), 0)+bytes.MinRead))
+	_, err = b.ReadFrom(f)
+	return b.Bytes(), err
+}
+
 // parseSources reads the line "passwd: SOURCE [ACTION] SOURCE …" of nsswitch.conf.
 // Without one, /etc/passwd is all there is.
-func parseSources(nsswitch string, compatLines bool) sources {
+func parseSources(nsswitch string, compatLines func() bool) sources {
 	s := sources{fileFirst: true}
 	for line := range strings.Lines(nsswitch) {
 		line, _, _ = strings.Cut(line, "#")
@@ -99,8 +118,9 @@ func parseSources(nsswitch string, compatLines bool) sources {
 			case "files", "systemd": // systemd's own accounts get no mail
 			case "compat":
 				// There, /etc/passwd itself can refer to NIS, and exclude names from it.
-				s.others = s.others || compatLines
-				s.fileFirst = s.fileFirst && !compatLines
+				refers := compatLines()
+				s.others = s.others || refers
+				s.fileFirst = s.fileFirst && !refers
 			default:
 				s.others = true
 			}

@@ -2,10 +2,12 @@ package getpw
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -198,7 +200,7 @@ func TestParseSources(t *testing.T) {
 		{"passwd: files\n", true, sources{fileFirst: true}},
 		{"passwd: files compat\n", true, sources{false, true}},
 	} {
-		if got := parseSources(c.text, c.compat); got != c.want {
+		if got := parseSources(c.text, func() bool { return c.compat }); got != c.want {
 			t.Errorf("parseSources(%q, %v) = %+v, want %+v", c.text, c.compat, got, c.want)
 		}
 	}
@@ -325,4 +327,40 @@ func FuzzFind(f *testing.F) {
 			t.Errorf("local %q: found a root account %+v", local, a)
 		}
 	})
+}
+
+// Many lookups in one process go on beside each other, and each finds the accounts as
+// they are when it begins.
+func TestLookupsAtOnce(t *testing.T) {
+	h := newHost(t, "passwd: files other\n")
+	h.write("getent", "#!/bin/sh\nexit 2\n")
+	for _, c := range []struct{ passwd, user string }{
+		{"alias:x:999:998::DIR/alias:/bin/sh\njoe:x:UID:100::DIR/joe:/bin/sh\n", "joe"},
+		{"alias:x:999:998::DIR/alias:/bin/sh\n", "alias"},
+	} {
+		h.write("passwd", strings.ReplaceAll(c.passwd, "UID", strconv.Itoa(h.uid)))
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Add(1)
+			go func() {
+				defer all.Done()
+				r, w, err := os.Pipe()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer r.Close()
+				p := *h.p
+				p.Args, p.Stdout, p.Stderr = []string{fmt.Sprintf("joe-%d", i)}, w, os.Stderr
+				status := p.Do(Run)
+				w.Close()
+				record, _ := io.ReadAll(r)
+				a, err := users.ParseRecord(string(record))
+				if status != 0 || err != nil || a.User != c.user || !strings.HasSuffix(a.Ext, strconv.Itoa(i)) {
+					t.Errorf("joe-%d: status %d, %+v, %v, want %s", i, status, a, err, c.user)
+				}
+			}()
+		}
+		all.Wait()
+	}
 }
