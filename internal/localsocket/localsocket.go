@@ -46,6 +46,9 @@ func Await(c *os.File) bool { return await(c, true) }
 // Arrived is Await for what is there already.
 func Arrived(c *os.File) bool { return await(c, false) }
 
+// Quiet reports whether the other end has neither sent anything nor hung up.
+func Quiet(c *os.File) bool { return quiet(c) }
+
 // Dial calls whoever listens at path. A connection of a process that does many things
 // at once must not block a thread, so that is asked for; else it is a blocking one.
 func Dial(path string, many bool) (*os.File, error) { return dial(path, many) }

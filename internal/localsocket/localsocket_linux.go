@@ -85,27 +85,45 @@ func accept(listener *os.File, wait bool) (c Caller, err error) {
 	return Caller{os.NewFile(uintptr(fd), "caller"), int(who.Uid)}, nil
 }
 
-func await(c *os.File, wait bool) bool {
+// look sees how many bytes there are to read, of one, without taking it: none if the
+// other end has hung up, and EAGAIN if it is quiet.
+func look(fd uintptr) (n int, err error) {
+	var b [1]byte
+	for {
+		n, _, err = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+func await(c *os.File, wait bool) (there bool) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return false
 	}
-	n := 0
-	look := func(fd uintptr) (over bool) {
-		var b [1]byte
-		for {
-			n, _, err = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-			if err != unix.EINTR {
-				return err != unix.EAGAIN
-			}
-		}
+	try := func(fd uintptr) (over bool) {
+		n, err := look(fd)
+		there = err == nil && n > 0
+		return err != unix.EAGAIN
 	}
 	if wait {
-		err = raw.Read(look)
+		err = raw.Read(try)
 	} else {
-		err = raw.Control(func(fd uintptr) { look(fd) })
+		err = raw.Control(func(fd uintptr) { try(fd) })
 	}
-	return err == nil && n > 0
+	return err == nil && there
+}
+
+func quiet(c *os.File) (yes bool) {
+	raw, err := c.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) {
+			_, err := look(fd)
+			yes = err == unix.EAGAIN
+		})
+	}
+	return err == nil && yes
 }
 
 func dial(path string, many bool) (*os.File, error) {

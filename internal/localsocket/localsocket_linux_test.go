@@ -49,11 +49,17 @@ func TestCall(t *testing.T) {
 		if Arrived(s.File) {
 			t.Error("something has arrived that was not sent")
 		}
+		if !Quiet(s.File) {
+			t.Error("not quiet")
+		}
 		if _, err := io.WriteString(c, "ab"); err != nil {
 			t.Fatal(err)
 		}
 		if !Await(s.File) || !Arrived(s.File) {
 			t.Error("what was sent does not arrive")
+		}
+		if Quiet(s.File) {
+			t.Error("quiet, with something to read")
 		}
 		b := make([]byte, 9)
 		if n, err := s.Read(b); string(b[:n]) != "ab" || err != nil {
@@ -67,6 +73,9 @@ func TestCall(t *testing.T) {
 		s.SetReadDeadline(time.Time{})
 		if Await(s.File) {
 			t.Error("who has hung up will send something")
+		}
+		if Quiet(s.File) {
+			t.Error("quiet, but gone")
 		}
 	}
 }

@@ -250,6 +250,50 @@ func TestHungUpBeforeTheBeginning(t *testing.T) {
 	}
 }
 
+// In a warm process connections wait for the next message, until they turn out to be
+// closed; then another one is made, and nobody notices.
+func TestClient(t *testing.T) {
+	p := caller(t, "exit 71")
+	p.Warm = true
+	heard := serve(t, string(submission.Answer{}.Append(nil)), false) // closes after each
+	var c Client
+	if !c.Ready(p) || len(c.idle) != 1 {
+		t.Fatalf("%d connections wait", len(c.idle))
+	}
+	for range 3 {
+		m, err := c.Open(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.From("a@b")
+		m.To("c@d")
+		if r := m.Close(); !r.OK() || len(c.idle) != 1 {
+			t.Fatalf("%q, %d connections wait", r, len(c.idle))
+		}
+		<-heard // it is closed now
+	}
+	if !c.Ready(p) || len(c.idle) != 1 || !localsocket.Quiet(c.idle[0]) {
+		t.Error("ready with a connection that is closed")
+	}
+	os.Remove(filepath.Join(conf.Home, submission.Path))
+	c.drop()
+	if c.Ready(p) {
+		t.Error("ready without anybody there")
+	}
+	for range keep + 3 {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		c.put(r)
+	}
+	if len(c.idle) != keep {
+		t.Errorf("%d connections are kept", len(c.idle))
+	}
+	c.drop()
+}
+
 // A message that is given up is cut short, before or after some of it has been sent.
 func TestFailHangsUp(t *testing.T) {
 	for _, n := range []int{0, 10, 2 * bufferSize} {

@@ -10,6 +10,7 @@ package submit
 import (
 	"io"
 	"os"
+	"sync"
 
 	"quail/internal/conf"
 	"quail/internal/envelope"
@@ -30,6 +31,7 @@ type Message struct {
 	QP int
 
 	p       *prog.Process
+	client  *Client
 	frames  *submission.Writer
 	call    *os.File        // to qmail-queued, or
 	program *partner        // to a program, or neither, and
@@ -44,11 +46,27 @@ type Message struct {
 // slowly the message comes.
 const bufferSize = 16384
 
+// Open begins a message of a program that has no other. See Client.Open.
+func Open(p *prog.Process) (*Message, error) { return (*Client)(nil).Open(p) }
+
+// Ready is Client.Ready for such a program.
+func Ready(p *prog.Process) bool { return (*Client)(nil).Ready(p) }
+
+// Client is what the jobs of a warm process have in common: connections to qmail-queued
+// that wait for their next message. The zero Client has none. A nil one keeps none.
+type Client struct {
+	mu   sync.Mutex
+	idle []*os.File
+}
+
+// keep is how many connections wait at most.
+const keep = 64
+
 // Open begins a message. An error means that not even the attempt can be made, for
 // lack of processes or descriptors. In a warm process, where many messages may be under
 // way that come slowly, nothing is done before there is something to send.
-func Open(p *prog.Process) (m *Message, err error) {
-	m = &Message{p: p}
+func (c *Client) Open(p *prog.Process) (m *Message, err error) {
+	m = &Message{p: p, client: c}
 	m.frames = submission.NewWriter(transport{m}, make([]byte, bufferSize))
 	switch {
 	case !mayCall(p):
@@ -59,25 +77,70 @@ func Open(p *prog.Process) (m *Message, err error) {
 	return m, err
 }
 
+// Ready reports whether a message of p could be submitted now without running any
+// program. One that is walled and warm should decline its job if it could not.
+func (c *Client) Ready(p *prog.Process) bool {
+	if !mayCall(p) {
+		return false
+	}
+	call := c.take()
+	if call != nil && !localsocket.Quiet(call) {
+		call.Close()
+		call = nil
+	}
+	var err error
+	if call == nil {
+		call, err = dial(p)
+	}
+	if err == nil {
+		c.put(call)
+	}
+	return err == nil
+}
+
+// take returns a connection that waits, or nil.
+func (c *Client) take() *os.File {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.idle) - 1
+	if n < 0 {
+		return nil
+	}
+	call := c.idle[n]
+	c.idle = c.idle[:n]
+	return call
+}
+
+// put has a connection wait, if there is somebody to wait for and room.
+func (c *Client) put(call *os.File) {
+	if c == nil {
+		call.Close()
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.idle) >= keep {
+		call.Close()
+		return
+	}
+	c.idle = append(c.idle, call)
+}
+
+// drop closes all that wait: one of them turned out to be no good.
+func (c *Client) drop() {
+	for call := c.take(); call != nil; call = c.take() {
+		call.Close()
+	}
+}
+
 // mayCall reports whether a message of p may go to qmail-queued, which knows its
 // callers by the effective uid and takes that for the real one.
 func mayCall(p *prog.Process) bool {
 	_, other := p.Env.Lookup("QMAILQUEUE")
 	return !other && os.Geteuid() == p.UID
-}
-
-// Ready reports whether a message of p could be submitted now without running any
-// program. One that is walled and warm should decline its job if it could not.
-func Ready(p *prog.Process) bool {
-	if !mayCall(p) {
-		return false
-	}
-	c, err := dial(p)
-	if err != nil {
-		return false
-	}
-	c.Close()
-	return true
 }
 
 func dial(p *prog.Process) (*os.File, error) {
@@ -86,6 +149,9 @@ func dial(p *prog.Process) (*os.File, error) {
 
 // connect finds somebody to take the message.
 func (m *Message) connect() (err error) {
+	if m.call = m.client.take(); m.call != nil {
+		return nil
+	}
 	if m.call, err = dial(m.p); err == nil {
 		return nil
 	}
@@ -113,24 +179,35 @@ func (t transport) Write(b []byte) (n int, err error) {
 	m := t.m
 	first := !m.sent
 	m.sent = true
-	if m.call != nil {
-		n, err = m.call.Write(b)
-		if err == nil || n > 0 || !first {
-			return n, err
-		}
-		m.call.Close()
-		m.call = nil
+	if first && m.call == nil {
+		m.find()
 	}
-	if first && m.program == nil && m.outcome == "" && m.connect() != nil {
+	n, err = m.pass(b)
+	if m.call != nil && err != nil && n == 0 && first {
+		m.call.Close()
+		m.client.drop()
+		m.find()
+		n, err = m.pass(b)
+	}
+	return n, err
+}
+
+// find is connect when it is too late to say that not even the attempt can be made.
+func (m *Message) find() {
+	if m.program == nil && m.outcome == "" && m.connect() != nil {
 		m.outcome = envelope.Explain(envelope.StatusUnableToRun, "")
 	}
+}
+
+// pass sends frames to whoever has been found.
+func (m *Message) pass(frames []byte) (n int, err error) {
 	switch {
 	case m.call != nil:
-		return m.call.Write(b)
+		return m.call.Write(frames)
 	case m.program != nil:
-		return m.program.Write(b)
+		return m.program.Write(frames)
 	}
-	return len(b), nil
+	return len(frames), nil
 }
 
 // Write adds to the message. It always takes everything.
@@ -196,16 +273,19 @@ func (m *Message) Close() envelope.Result {
 // answer waits for what qmail-queued says. It may have said so before it had all, and
 // hung up.
 func (m *Message) answer() envelope.Result {
-	defer m.call.Close()
 	var b [submission.AnswerSize]byte
-	_, err := io.ReadFull(m.call, b[:])
-	if err == nil {
-		var a submission.Answer
-		if a, err = submission.ParseAnswer(b[:]); err == nil {
+	if _, err := io.ReadFull(m.call, b[:]); err == nil {
+		if a, err := submission.ParseAnswer(b[:]); err == nil {
+			if a.Status == 0 {
+				m.client.put(m.call)
+			} else {
+				m.call.Close()
+			}
 			m.QP = a.Number
 			return explain(proc.StatusOf(a.Status), "")
 		}
 	}
+	m.call.Close()
 	return envelope.TextCrashed
 }
 
