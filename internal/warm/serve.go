@@ -63,6 +63,7 @@ type server struct {
 	run   func(*prog.Process) error
 	slots chan struct{} // one entry a job
 	jobs  sync.WaitGroup
+	tired sync.Once
 	done  atomic.Int64
 }
 
@@ -91,7 +92,7 @@ func serve(p *prog.Process, s *socket, run func(*prog.Process) error, b Bounds) 
 		sv.jobs.Add(1)
 		go sv.job(j, descriptors)
 		if taken == b.Life {
-			sv.say(message{kind: typeRetire})
+			sv.retire()
 		}
 	}
 	sv.jobs.Wait()
@@ -123,6 +124,11 @@ func (sv *server) announce() {
 				sv.p.Name, sv.p.PID, len(sv.slots)-1, sv.done.Load(), runtime.NumGoroutine())
 		}
 	}()
+}
+
+// retire asks for no more jobs. To ask again would be against the rules.
+func (sv *server) retire() {
+	sv.tired.Do(func() { sv.say(message{kind: typeRetire}) })
 }
 
 // say sends a message. Where the parent is gone nobody wants it.
@@ -160,7 +166,7 @@ func (sv *server) step(p *prog.Process, files []*os.File, run func(*prog.Process
 	m := message{kind: typeDone, number: p.PID}
 	var become *prog.Become
 	if errors.Is(err, Outdated) {
-		sv.say(message{kind: typeRetire})
+		sv.retire()
 	}
 	switch {
 	case errors.Is(err, Declined):
