@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 )
 
@@ -47,7 +48,22 @@ func sight(pid int) (program string, parent int, ok bool) {
 func executable(pid int) (program string, ok bool) {
 	path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 	path = strings.TrimSuffix(path, " (deleted)")
-	return filepath.Base(path), err == nil && filepath.Dir(path) == filepath.Join(home, "bin")
+	program = filepath.Base(path)
+	if program == "qmail-queued" {
+		if b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.HasSuffix(string(b), "\x00serve\x00") {
+			program = takesMessages
+		}
+	}
+	return program, err == nil && filepath.Dir(path) == filepath.Join(home, "bin")
+}
+
+// takesMessages is the half of qmail-queued that does.
+const takesMessages = "qmail-queued serve"
+
+// isWarm reports whether a process is kept for many jobs.
+func isWarm(pid int) bool {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	return strings.Contains("\x00"+string(b), "\x00QUAIL_WARM=")
 }
 
 // sighted lists the processes that run programs of the home.
@@ -85,6 +101,16 @@ type killer struct {
 
 	mu    sync.Mutex
 	kills map[string]int
+	warm  map[string]int // of these, processes that were warm
+}
+
+// checkWarm makes sure that those who can be warm were hit when they were.
+func (k *killer) checkWarm(t testing.TB) {
+	for _, program := range []string{"qmail-smtpd", "qmail-getpw", "qmail-local", "qmail-remote"} {
+		if k.warm[program] < 3 {
+			t.Errorf("of %d kills of %s %d were of a warm one", k.kills[program], program, k.warm[program])
+		}
+	}
 }
 
 // total and least count the kills so far: all of them, and those of the program
@@ -186,12 +212,16 @@ func (k *killer) kill(pid int, program string) bool {
 	if name, _, ok := sight(pid); !ok || name != program {
 		return false
 	}
+	warm := isWarm(pid)
 	if syscall.Kill(pid, syscall.SIGKILL) != nil {
 		return false
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.kills[program]++
+	if warm {
+		k.warm[program]++
+	}
 	return true
 }
 
@@ -250,11 +280,15 @@ func (k *keeper) once() bool {
 	return true
 }
 
-// children finds the three programs that qmail-start starts, or those of them that
-// there are when it is over, and returns when it is.
+// children finds the programs that qmail-start starts, or those of them that there are
+// when it is over, and returns when it is.
 func children(pid int, over <-chan struct{}) map[int]string {
+	all := 4
+	if *cold {
+		all = 3
+	}
 	out := map[int]string{}
-	for len(out) < 3 {
+	for len(out) < all {
 		for child, program := range sighted() {
 			if _, parent, ok := sight(child); ok && parent == pid {
 				out[child] = program

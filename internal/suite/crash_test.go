@@ -23,19 +23,31 @@ import (
 // again, and in the end everything acknowledged must have come.
 
 // chain are the programs that a message meets on its way, and the log's.
-var chain = []string{
-	"tcpserver", "qmail-smtpd", "sendmail", "qmail-inject", "qmail-queue",
-	"qmail-start", "qmail-send", "qmail-clean", "qmail-lspawn", "qmail-rspawn",
-	"qmail-getpw", "qmail-local", "qmail-remote", "splogger",
+func chain() []string {
+	all := []string{
+		"tcpserver", "qmail-smtpd", "sendmail", "qmail-inject",
+		"qmail-start", "qmail-send", "qmail-clean", "qmail-lspawn", "qmail-rspawn",
+		"qmail-getpw", "qmail-local", "qmail-remote", "splogger",
+	}
+	if *cold {
+		return append(all, "qmail-queue")
+	}
+	return append(all, "qmail-queued", takesMessages)
 }
 
 func TestCrash(t *testing.T) {
-	c := newCrash(t, crashPlan{messages: 2000, kills: 200, each: 5, victims: chain, pause: 40 * time.Millisecond, largest: 300000})
+	c := newCrash(t, crashPlan{messages: 2000, kills: 200, each: 5, victims: chain(), pause: 40 * time.Millisecond, largest: 300000})
 	c.run()
 	c.settle()
 	c.report()
 	if len(c.lost) > 0 {
 		t.Errorf("lost: %s", strings.Join(c.lost, ", "))
+	}
+	if all, most := c.duplicates(); all > most {
+		t.Errorf("%d copies too many, where the kills account for %d at most", all, most)
+	}
+	if !*cold {
+		c.killer.checkWarm(t)
 	}
 	for _, wrong := range append(append(c.arrived.wrong, c.load.refused...), c.strays...) {
 		t.Error(wrong)
@@ -47,6 +59,7 @@ func TestCrash(t *testing.T) {
 // qmail-queue that says yes too early.
 func TestCrashAcknowledgedEarly(t *testing.T) {
 	c := newCrash(t, crashPlan{messages: 200, kills: 20, each: 20, victims: []string{"qmail-queue"}, pause: 20 * time.Millisecond, largest: 30000})
+	c.s.chilled("qmail-queued", "it is a qmail-queue that is false")
 	queue := c.s.path("bin/qmail-queue")
 	st, err := os.Stat(queue)
 	if err != nil {
@@ -89,6 +102,51 @@ type crashPlan struct {
 	largest         int           // bytes in a message
 }
 
+// How much is under way at the most.
+const (
+	atOnce    = 20  // deliveries on each channel
+	sessions  = 6   // by SMTP
+	toEach    = 2   // recipients of a letter
+	unsettled = 300 // deliveries that are over and wait for qmail-clean
+)
+
+// atRisk is how many copies beyond the first the death of a program can cost: those of
+// the jobs in its hands, which may have been done while nobody hears of it.
+func atRisk(program string) int {
+	job, session := atOnce, sessions*toEach
+	if *cold {
+		job, session = 1, toEach
+	}
+	switch program {
+	case "qmail-local", "qmail-remote":
+		return job
+	case "qmail-lspawn", "qmail-rspawn":
+		return atOnce
+	case "qmail-smtpd":
+		return session
+	case "sendmail", "qmail-inject", "qmail-queue":
+		return toEach
+	case takesMessages: // for clients, and for forwards and bounces
+		return (sessions+2)*toEach + atOnce + atOnce
+	case "qmail-send", "qmail-clean", "splogger":
+		return 2*atOnce + unsettled
+	}
+	return 0 // those who only pass jobs on, or change nothing
+}
+
+// duplicates returns how many copies beyond the first have come, and how many there
+// may be.
+func (c *crash) duplicates() (all, most int) {
+	places, _ := c.load.balance(c.arrived)
+	for _, n := range places {
+		all += n.duplicates
+	}
+	for program, kills := range c.killer.kills {
+		most += kills * atRisk(program)
+	}
+	return all, most
+}
+
 // crash is a crash test under way.
 type crash struct {
 	t      *testing.T
@@ -110,9 +168,11 @@ type crash struct {
 
 func newCrash(t *testing.T, plan crashPlan) *crash {
 	s := install(t)
+	s.rough("everything is killed")
 	c := &crash{t: t, s: s, plan: plan, far: serve(t, nil), log: filepath.Join(*work, "crash.log")}
 	s.control("smtproutes", ":"+c.far.route()+"\n")
-	s.control("concurrencylocal", "20\n")
+	s.control("concurrencylocal", fmt.Sprintln(atOnce))
+	s.control("concurrencyremote", fmt.Sprintln(atOnce))
 	mailboxes(s)
 	// Nobody else is assigned, so that qmail-getpw is asked. It finds alias, whose
 	// home the host has or has not; settle makes up for that.
@@ -128,7 +188,7 @@ func newCrash(t *testing.T, plan crashPlan) *crash {
 		}
 	})
 	seed := uint64(time.Now().UnixNano())
-	c.killer = &killer{victims: plan.victims, pause: plan.pause, random: rand.New(rand.NewPCG(seed, 1)), kills: map[string]int{}}
+	c.killer = &killer{victims: plan.victims, pause: plan.pause, random: rand.New(rand.NewPCG(seed, 1)), kills: map[string]int{}, warm: map[string]int{}}
 	c.load = &load{
 		s: s, port: freePort(t), greeting: fmt.Sprintf("crash-%d.example", os.Getpid()), largest: plan.largest, random: rand.New(rand.NewPCG(seed, 2)),
 		begun: map[int]letter{}, sent: map[int]letter{},
@@ -195,7 +255,7 @@ func (c *crash) run() {
 	killing, enough := context.WithCancel(ctx)
 	var killer, clients sync.WaitGroup
 	killer.Go(func() { c.killer.run(killing) })
-	for range 6 {
+	for range sessions {
 		clients.Go(func() { c.load.bySMTP(ctx) })
 	}
 	clients.Go(func() { c.load.byProgram(ctx, "sendmail", "-f", bouncesTo, "--") })
@@ -279,15 +339,19 @@ var debris = regexp.MustCompile(`^(pid|intd|mess)/`)
 func (c *crash) report() {
 	var b strings.Builder
 	total, _ := c.killer.count()
-	fmt.Fprintf(&b, "\n%-14s %5s\n", "program", "kills")
+	fmt.Fprintf(&b, "\n%-18s %5s %8s %8s\n", "program", "kills", "of these", "copies")
+	fmt.Fprintf(&b, "%-18s %5s %8s %8s\n", "", "", "warm", "at most")
 	for _, program := range slices.Sorted(maps.Keys(c.killer.kills)) {
-		fmt.Fprintf(&b, "%-14s %5d\n", program, c.killer.kills[program])
+		n := c.killer.kills[program]
+		fmt.Fprintf(&b, "%-18s %5d %8d %8d\n", program, n, c.killer.warm[program], n*atRisk(program))
 	}
-	fmt.Fprintf(&b, "%-14s %5d\n\n%-14s %12s %6s %10s\n", "all", total, "letters to", "acknowledged", "lost", "duplicates")
+	duplicates, most := c.duplicates()
+	fmt.Fprintf(&b, "%-18s %5d %8s %8d\n\n%-14s %12s %6s %10s\n", "all", total, "", most, "letters to", "acknowledged", "lost", "duplicates")
 	all, _ := c.load.balance(c.arrived)
 	for p, n := range all {
 		fmt.Fprintf(&b, "%-14v %12d %6d %10d\n", place(p), n.acknowledged, n.lost, n.duplicates)
 	}
+	fmt.Fprintf(&b, "%-14s %12s %6s %10d\n", "all", "", "", duplicates)
 	fmt.Fprintf(&b, "%d letters acknowledged after %d attempts that were not", len(c.load.sent), c.load.again)
 	c.t.Log(b.String())
 	// go test shows that only when asked to, or when something has failed.
