@@ -52,7 +52,7 @@ func main() {
 	run, end := remote.Program()
 	// While it is warm the process is replaced now and then, whatever it may have
 	// gathered.
-	bounds := warm.Bounds{Jobs: 256, Life: 100_000, Memory: 64 << 20, End: end}
+	bounds := warm.Bounds{Jobs: 256, Life: 100_000, Memory: 64 << 20, Files: 6, End: end}
 	warm.Main("qmail-remote", run, bounds, sandbox.Around(sandbox.Wall{
 		Read:    []string{"/etc/resolv.conf", conf.Home + "/control"},
 		Write:   []string{conf.Home + "/queue/lock/tcpto"},
