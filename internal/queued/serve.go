@@ -62,7 +62,6 @@ func newServer(p *prog.Process, dir queue.Dir) (*server, error) {
 	trusted := map[int]bool{0: true}
 	for _, a := range []struct{ user, words string }{
 		// The last one counts where one account is several of the suite's.
-		{conf.UserQueue, ""}, {conf.UserRemote, ""},
 		{conf.UserSend, received.ForBounce}, {conf.UserDaemon, received.FromNetwork}, {conf.UserAlias, received.ByAlias},
 	} {
 		uid, err := privs.User(a.user)
@@ -70,9 +69,7 @@ func newServer(p *prog.Process, dir queue.Dir) (*server, error) {
 			return nil, err
 		}
 		trusted[uid] = true
-		if a.words != "" {
-			sv.words[uid] = a.words
-		}
+		sv.words[uid] = a.words
 	}
 	sv.slots = newSlots(openFiles(), trusted)
 	sv.syncs = durable.NewGroup(dir.Path("pid"), p.Now)

@@ -74,7 +74,7 @@ func open(t testing.TB, now func() time.Time, with ...func(*server)) *house {
 			t.Fatal(err)
 		}
 	}
-	for _, user := range []*string{&conf.UserAlias, &conf.UserDaemon, &conf.UserQueue, &conf.UserRemote, &conf.UserSend} {
+	for _, user := range []*string{&conf.UserAlias, &conf.UserDaemon, &conf.UserSend} {
 		old := *user
 		*user = "bin" // somebody whom every host has and who never calls
 		t.Cleanup(func() { *user = old })
