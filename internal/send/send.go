@@ -7,7 +7,8 @@
 // functions, and between them takes some small steps of each kind of work. Other
 // goroutines read new envelopes, preprocess, and inject bounces; requests to
 // qmail-clean and the spawners wait in memory, bounded, while those are busy.
-// Nothing but logging and short looks at files of the queue can hold the owner up.
+// Nothing but logging, noting failures for bounces, and short looks at files of the
+// queue can hold the owner up.
 //
 // A message that waits for its next attempt takes 16 bytes of memory for each
 // channel that it is due on, and up to as much again while their number grows. Of

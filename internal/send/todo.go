@@ -193,10 +193,14 @@ func (s *sender) preprocessed(id queue.ID, done queue.Preprocessed, err error) {
 	}
 	if err != nil {
 		delete(s.taken, id)
-		// An earlier scan's message may leave todo before a later scan comes to it.
-		if doing, n := asQueueError(err); n != id.Todo() || !errors.Is(err, os.ErrNotExist) {
-			s.log.trouble(doing, n, "")
+		doing, n := asQueueError(err)
+		if n == id.Todo() && errors.Is(err, os.ErrNotExist) {
+			// It left todo after a scan had read its name. The next message may have the
+			// number already, and have been passed by as being in hand.
+			s.triggered = true
+			return
 		}
+		s.log.trouble(doing, n, "")
 		return
 	}
 	s.remove("todo", id, func(removed bool) {
