@@ -172,15 +172,30 @@ func expect(in io.Reader, want string) string {
 	return ""
 }
 
-// talk delivers by a route to a server that plays the script.
+// talk delivers by a route to a server that plays the script, by itself and again as
+// one of many jobs, which must make no difference to anybody.
 func talk(t testing.TB, s script, message string, args ...string) string {
+	t.Helper()
+	alone := talkBy(t, nowhere(), s, message, args...)
+	r := nowhere()
+	r.Keep = new(Keep)
+	if kept := talkBy(t, r, s, message, args...); kept != alone {
+		t.Errorf("as one of many jobs: reports %.300q, by itself %.300q", kept, alone)
+	}
+	return alone
+}
+
+func talkBy(t testing.TB, r *Remote, s script, message string, args ...string) string {
 	t.Helper()
 	port, result := s.listen(t, "127.0.0.1:0")
 	home(t, map[string]string{
 		"smtproutes":    fmt.Sprintf("x.test:127.0.0.1:%d\n", port),
 		"timeoutremote": "1\n",
 	})
-	got := run(t, nowhere(), message, append([]string{"x.test"}, args...)...)
+	got := run(t, r, message, append([]string{"x.test"}, args...)...)
+	if r.Keep != nil {
+		r.Keep.pool.end()
+	}
 	if complaint := result(); complaint != "" {
 		t.Errorf("client: %s", complaint)
 	}
