@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"quail/internal/conf"
 	"quail/internal/delivery"
+	"quail/internal/proc"
 	"quail/internal/prog"
 	"quail/internal/warm"
 )
@@ -26,6 +28,52 @@ type spawner struct {
 	reports  *bufio.Reader
 	far      *os.File   // the end of the reports' pipe that is read
 	ended    chan error // what Run returned
+}
+
+// standInName is that of the test binary as a program that can be kept warm.
+const standInName = "warm-shell"
+
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == standInName {
+		warm.Main(standInName, standIn, warm.Bounds{Jobs: 5, Life: 10, Memory: 64 << 20})
+	}
+	os.Exit(m.Run())
+}
+
+// standIn runs a shell and ends as that does, a crash being what a Go program calls so.
+func standIn(p *prog.Process) error {
+	status, err := proc.Command{Args: append([]string{"/bin/sh"}, p.Args...), Env: p.Env, Dir: p.Dir,
+		Stdin: p.Stdin, Stdout: p.Stdout, Stderr: p.Stderr}.Run()
+	if err != nil {
+		return err
+	}
+	if status.Crashed() {
+		return prog.Exit(2)
+	}
+	return prog.Exit(status.Code())
+}
+
+// asShell is the program that deliveries are tried with: the shell, or one that is warm.
+var asShell = "/bin/sh"
+
+// inBoth runs a test with both.
+func inBoth(t *testing.T, test func(*testing.T)) {
+	t.Run("cold", test)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := asShell
+	defer func() { asShell = before }()
+	asShell = filepath.Join(t.TempDir(), standInName)
+	if err := os.WriteFile(asShell, append(program, warm.Mark...), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("warm", test)
 }
 
 func start(t *testing.T) *spawner {
@@ -89,7 +137,7 @@ func shell(r delivery.Request) (c warm.Command, status int) {
 	case "absent":
 		return warm.Command{Args: []string{"/nonexistent"}, Dir: conf.Home}, 0
 	}
-	return warm.Command{Args: []string{"/bin/sh", "-c", r.Sender}, Env: prog.Env{"PATH=/usr/bin:/bin"}, Dir: conf.Home}, 0
+	return warm.Command{Args: []string{asShell, "-c", r.Sender}, Env: prog.Env{"PATH=/usr/bin:/bin"}, Dir: conf.Home}, 0
 }
 
 func (s *spawner) ask(number byte, mess, script, recipient string) {
@@ -109,7 +157,9 @@ func (s *spawner) report() (number byte, text string) {
 	return r.Number, string(r.Letter) + r.Text
 }
 
-func TestDeliveries(t *testing.T) {
+func TestDeliveries(t *testing.T) { inBoth(t, testDeliveries) }
+
+func testDeliveries(t *testing.T) {
 	s := start(t)
 	for _, c := range []struct {
 		number               byte
@@ -163,7 +213,9 @@ func TestForeignMessage(t *testing.T) {
 
 // A number is in use until its program has ended and nobody holds its output; after
 // that it is free again. The end of the requests waits for all.
-func TestNumbersInUse(t *testing.T) {
+func TestNumbersInUse(t *testing.T) { inBoth(t, testNumbersInUse) }
+
+func testNumbersInUse(t *testing.T) {
 	s := start(t)
 	fifo := filepath.Join(conf.Home, "fifo")
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
@@ -195,7 +247,9 @@ func TestNumbersInUse(t *testing.T) {
 }
 
 // Without anybody to report to deliveries are made all the same.
-func TestNobodyListens(t *testing.T) {
+func TestNobodyListens(t *testing.T) { inBoth(t, testNobodyListens) }
+
+func testNobodyListens(t *testing.T) {
 	s := start(t)
 	s.far.Close()
 	for n := range byte(20) {
@@ -234,5 +288,59 @@ func TestCannotBegin(t *testing.T) {
 	}
 	if err := Run(p, Spawner{}); err == nil || !strings.Contains(err.Error(), syscall.ENOTDIR.Error()) {
 		t.Errorf("began with a file in the queue's place: %v", err)
+	}
+}
+
+// Reports that are ready together are written together, each of them whole.
+func TestReportsTogether(t *testing.T) {
+	r, w := pipe(t)
+	s := &running{reports: w}
+	var all sync.WaitGroup
+	for n := range byte(100) {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			s.report(n, "K"+strings.Repeat(string('a'+rune(n%26)), 2000))
+		}()
+	}
+	got := map[byte]bool{}
+	in := bufio.NewReader(r)
+	for range 100 {
+		report, err := delivery.ReadReport(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := strings.Repeat(string('a'+rune(report.Number%26)), 2000); report.Text != want || got[report.Number] {
+			t.Errorf("report %d: %.20q, again: %t", report.Number, report.Text, got[report.Number])
+		}
+		got[report.Number] = true
+	}
+	all.Wait()
+	if len(s.unsent) != 0 || s.turn {
+		t.Errorf("%d bytes are left", len(s.unsent))
+	}
+}
+
+// What a program prints is read while it runs, and by nobody after Close.
+func TestOutput(t *testing.T) {
+	o, w, err := NewOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		w.WriteString(strings.Repeat("x", 200000)) // more than a pipe holds
+		o.Done(proc.StatusOf(7<<8), nil)
+	}()
+	text, end := o.Collect(func(r io.Reader) []byte {
+		b, _ := io.ReadAll(r)
+		return b
+	})
+	if len(text) != 200000 || end.Err != nil || end.Code() != 7 {
+		t.Errorf("%d bytes and status %d, %v", len(text), end.Code(), end.Err)
+	}
+	o.Close()
+	o.Close()
+	if n, err := o.Read(make([]byte, 10)); n != 0 || err != io.EOF {
+		t.Errorf("after Close: %d bytes, %v", n, err)
 	}
 }
