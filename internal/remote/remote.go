@@ -11,6 +11,22 @@
 // and at the end one for the message: KTEXT accepted, ZTEXT try again, DTEXT
 // return it. The exit status is always 0.
 //
+// A process that is kept warm has many jobs at once, one goroutine each. What becomes
+// of one is what would have become of it alone, but they share their way:
+//
+//   - Jobs of one message, sender and host form a group (group.go), which is one
+//     transaction (transaction.go). The first one leads, that is, does everything
+//     (lead.go); the others wait for their verdicts.
+//   - Sessions go from group to group (pool.go). Between transactions nothing is said,
+//     but RSET where the last one ended in the middle. A server that has ended the
+//     session meanwhile costs a new connection and no mail.
+//   - control/remotelimits says what one host is to be spared (limits.go).
+//
+// Who waits for whom: a member for its leader; a leader for its session's server, each
+// time for as long as the configured times say; for a session where remotelimits allows
+// only so many, for limitWait; and for the group before it of the same message, for
+// a second.
+//
 // The enemy is the other host and whoever writes its DNS records. Nothing it
 // sends is kept beyond a bound, no single wait for it is longer than the
 // configured times, and no message can be made to speak SMTP commands. A host
