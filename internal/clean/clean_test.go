@@ -52,3 +52,39 @@ func TestRun(t *testing.T) {
 		}
 	}
 }
+
+// Requests that come together are answered together, but no answer waits for the rest
+// of a request.
+func TestAnswersDoNotWait(t *testing.T) {
+	conf.Home = t.TempDir()
+	if err := os.Mkdir(filepath.Join(conf.Home, "queue"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	requests, toClean, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers, clean, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- Run(&prog.Process{Stdin: requests, Stdout: clean, Now: time.Now}) }()
+	for _, c := range []struct{ request, want string }{
+		{"todo/1\x00foop/1\x00todo/2\x00fo", "+++"},
+		{"op/2\x00", "+"},
+		{"x\x00todo/3", "x"},
+		{"\x00", "+"},
+	} {
+		toClean.WriteString(c.request)
+		got := make([]byte, 16)
+		n, err := answers.Read(got)
+		if string(got[:n]) != c.want || err != nil {
+			t.Errorf("%q is answered with %q, %v, want %q in one write", c.request, got[:n], err, c.want)
+		}
+	}
+	toClean.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

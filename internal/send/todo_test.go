@@ -395,7 +395,7 @@ func TestLoad(t *testing.T) {
 	alarmed := 0
 	for s.loading.open() {
 		s.loadStep()
-		if next <= 200 {
+		if next <= 40 {
 			s.queued(next, "joe@me.example")
 			next++
 			s.triggered = true
