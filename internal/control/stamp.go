@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -15,6 +14,7 @@ type Stamp []look
 // look is one file's. A file that cannot be looked at is like no other, not even
 // like itself.
 type look struct {
+	name   string
 	info   fs.FileInfo
 	absent bool
 }
@@ -23,10 +23,36 @@ type look struct {
 func (d Dir) Stamp(names ...string) Stamp {
 	s := make(Stamp, len(names))
 	for i, name := range names {
-		info, err := os.Stat(filepath.Join(string(d), name))
-		s[i] = look{info, errors.Is(err, fs.ErrNotExist)}
+		s[i] = d.look(name)
 	}
 	return s
+}
+
+func (d Dir) look(name string) look {
+	path := string(d) + "/" + name
+	info, err := os.Stat(path)
+	absent := errors.Is(err, fs.ErrNotExist)
+	if absent {
+		// A link to nowhere may lead somewhere soon, which its directory does not show.
+		_, err = os.Lstat(path)
+		absent = errors.Is(err, fs.ErrNotExist)
+	}
+	return look{name, info, absent}
+}
+
+// Valid reports whether nothing has changed since the stamp was taken. If the directory
+// itself, ".", is the first of its files, those that were absent are not looked at: it
+// would have changed with them.
+func (s Stamp) Valid(d Dir) bool {
+	for _, l := range s {
+		if l.absent && s[0].name == "." {
+			continue
+		}
+		if !l.same(d.look(l.name)) {
+			return false
+		}
+	}
+	return len(s) > 0
 }
 
 // Same reports whether nothing has changed between two stamps.

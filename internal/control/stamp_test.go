@@ -35,8 +35,8 @@ func TestStamp(t *testing.T) {
 		{"c came", func() error { return os.WriteFile(path("c"), nil, 0o644) }},
 		{"the directory went", func() error { return os.Rename(string(d), string(d)+"-gone") }},
 	} {
-		before := d.Stamp("a", "b", "c")
-		if !before.Same(d.Stamp("a", "b", "c")) {
+		before, all := d.Stamp("a", "b", "c"), d.Stamp(".", "a", "b", "c")
+		if !before.Same(d.Stamp("a", "b", "c")) || !before.Valid(d) || !all.Valid(d) {
 			t.Errorf("before %s: the stamp changed by itself", c.what)
 		}
 		if err := c.change(); err != nil {
@@ -44,6 +44,9 @@ func TestStamp(t *testing.T) {
 		}
 		if before.Same(d.Stamp("a", "b", "c")) {
 			t.Errorf("%s: the stamp is the same", c.what)
+		}
+		if before.Valid(d) || all.Valid(d) {
+			t.Errorf("%s: the stamp is valid: %t, with the directory: %t", c.what, before.Valid(d), all.Valid(d))
 		}
 	}
 }
@@ -65,5 +68,16 @@ func TestStampUnknown(t *testing.T) {
 	s := d.Stamp("file/below")
 	if s.Same(d.Stamp("file/below")) {
 		t.Error("what is not known is the same")
+	}
+}
+
+// A link that leads nowhere is not absent: what it leads to can come without a trace.
+func TestStampLink(t *testing.T) {
+	d := dir(t, nil)
+	if err := os.Symlink("elsewhere/a", filepath.Join(string(d), "a")); err != nil {
+		t.Fatal(err)
+	}
+	if s := d.Stamp(".", "a"); s.Valid(d) {
+		t.Error("a link to nowhere is taken for known")
 	}
 }

@@ -49,7 +49,7 @@ var Differences = []Difference{
 		"qmail-qstat qread"},
 	{"pipes", "requests between the daemons that are not exactly in form are refused whole; their complaints reach the log; qmail-start starts nothing if it cannot run a program or the logger, and says so",
 		"delivery start"},
-	{"tcpserver", "the line with the process id stands before the one that says ok; /etc/hosts counts; wrong users and limits are usage errors",
+	{"tcpserver", "the line with the process id stands before the one that says ok; /etc/hosts counts; wrong users and limits are usage errors; connections beyond what there are descriptors for wait",
 		"tcpserver"},
 }
 

@@ -42,7 +42,7 @@ type config struct {
 }
 
 // configFiles are what config is made of.
-var configFiles = [...]string{"timeoutsmtpd", "smtpgreeting", "me", "databytes", "localiphost", "badmailfrom",
+var configFiles = [...]string{".", "timeoutsmtpd", "smtpgreeting", "me", "databytes", "localiphost", "badmailfrom",
 	"rcpthosts", "morercpthosts.cdb"}
 
 // defaultTimeout is that of timeoutsmtpd.
@@ -128,15 +128,17 @@ func (sv *server) configure(p *prog.Process) (*config, error) {
 	if !p.Warm {
 		return readConfig(dir)
 	}
-	stamp := dir.Stamp(configFiles[:]...)
 	sv.mu.Lock()
-	defer sv.mu.Unlock()
-	if sv.kept != nil && sv.stamp.Same(stamp) {
-		return sv.kept, nil
+	stamp, kept := sv.stamp, sv.kept
+	sv.mu.Unlock()
+	if stamp.Valid(dir) {
+		return kept, nil
 	}
+	stamp = dir.Stamp(configFiles[:]...)
 	c, err := readConfig(dir)
-	sv.stamp, sv.kept = nil, nil
 	if err == nil && stamp.Settled(p.Now()) {
+		sv.mu.Lock()
+		defer sv.mu.Unlock()
 		sv.stamp, sv.kept = stamp, c
 	}
 	return c, err

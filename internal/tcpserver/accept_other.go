@@ -10,10 +10,10 @@ import (
 
 // acceptSocket accepts a connection from the listening socket fd: blocking, which
 // it may not be at first, and closed on exec before a program can be started.
-func acceptSocket(fd int) (int, unix.Sockaddr, error) {
+func acceptSocket(fd int) (int, syscall.Sockaddr, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	conn, sa, err := unix.Accept(fd)
+	conn, sa, err := syscall.Accept(fd)
 	if err != nil {
 		return -1, nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -139,7 +140,7 @@ func (s *server) greet(socket *os.File) (local netip.AddrPort, err error) {
 		}
 		rest = rest[max(n, 0):]
 	}
-	sa, err := unix.Getsockname(fd)
+	sa, err := syscall.Getsockname(fd)
 	if err != nil {
 		return local, prog.Fail("unable to get local address", err)
 	}

@@ -67,7 +67,7 @@ func listen(at netip.AddrPort, backlog int) (*listener, error) {
 	if err := unix.Bind(fd, sockaddr(at)); err != nil {
 		return nil, prog.Fail("unable to bind", err)
 	}
-	bound, err := unix.Getsockname(fd)
+	bound, err := syscall.Getsockname(fd)
 	if err != nil {
 		return nil, prog.Fail("unable to bind", err)
 	}
@@ -88,10 +88,10 @@ func listen(at netip.AddrPort, backlog int) (*listener, error) {
 // accept waits for a connection and returns its descriptor, which is in blocking
 // mode and stays in this process.
 func (l *listener) accept() (fd int, remote netip.AddrPort, err error) {
-	var sa unix.Sockaddr
+	var sa syscall.Sockaddr
 	waitErr := l.raw.Read(func(listening uintptr) bool {
 		fd, sa, err = acceptSocket(int(listening))
-		return err != unix.EAGAIN
+		return !errors.Is(err, unix.EAGAIN)
 	})
 	if waitErr != nil {
 		return 0, remote, waitErr
@@ -125,11 +125,11 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 }
 
 // addrPort returns the address in sa, which is none if it is of no known family.
-func addrPort(sa unix.Sockaddr) netip.AddrPort {
+func addrPort(sa syscall.Sockaddr) netip.AddrPort {
 	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
+	case *syscall.SockaddrInet4:
 		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
-	case *unix.SockaddrInet6:
+	case *syscall.SockaddrInet6:
 		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))
 	}
 	return netip.AddrPort{}

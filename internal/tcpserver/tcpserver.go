@@ -34,6 +34,7 @@ import (
 	"syscall"
 	"time"
 
+	"quail/internal/limits"
 	"quail/internal/prog"
 	"quail/internal/warm"
 )
@@ -75,8 +76,14 @@ func serve(p *prog.Process, o options) error {
 	if err := occupyStandard(); err != nil {
 		return err
 	}
+	// 1. What may need root: descriptors for all connections,
+	asked := o.limit
+	o.limit = room(asked)
 	s := newServer(p, o)
-	// 1. What may need root: the port, and the address whose name is asked for here.
+	if o.limit < asked {
+		s.log.warn(fmt.Sprintf("no more than %d connections at once, not %d: too few descriptors (see ulimit -Hn)", o.limit, asked))
+	}
+	//    the port, and the address whose name is asked for here.
 	if err := s.listen(); err != nil {
 		return err
 	}
@@ -98,6 +105,26 @@ func serve(p *prog.Process, o options) error {
 		s.keeper.LogCounts()
 	}
 	return nil
+}
+
+// Descriptors of tcpserver itself, and of each connection: the socket, and then, if its
+// program is not a warm one, what tells of the end of that, which are two.
+const (
+	ownDescriptors        = 32
+	connectionDescriptors = 2
+)
+
+// room returns how many connections there can be, at most limit, having raised the
+// limit on descriptors as far as it may be.
+//
+// Differs from qmail: a connection takes descriptors here, and one that is too many
+// would be accepted only to be dropped. So it waits with those above the limit.
+func room(limit int) int {
+	files, err := limits.Files(uint64(limit)*connectionDescriptors + ownDescriptors)
+	if err != nil {
+		return limit // then it will show
+	}
+	return min(limit, max(1, (int(min(files, 1<<30))-ownDescriptors)/connectionDescriptors))
 }
 
 // idle is how long a warm program is kept while there are no connections.

@@ -140,13 +140,13 @@ func (c *Conn) ReadSoon(m Memory) (n int, rest time.Duration, err error) {
 
 func (c *Conn) read(m Memory, timeout time.Duration) (n int, err error) {
 	if !c.in.runtime {
-		return c.in.step(unix.POLLIN, timeout, func(fd int) (int, error) { return lent(fd, m) })
+		return c.in.step(unix.POLLIN, timeout, func(fd int) (int, error) { return lent(fd, m, unix.Read) })
 	}
 	c.in.file.SetReadDeadline(time.Now().Add(timeout))
 	waited := c.in.raw.Read(func(fd uintptr) bool {
-		n, err = lent(int(fd), m)
+		n, err = lent(int(fd), m, rawRead)
 		for err == unix.EINTR {
-			n, err = lent(int(fd), m)
+			n, err = lent(int(fd), m, rawRead)
 		}
 		return err != unix.EAGAIN
 	})
@@ -160,8 +160,8 @@ func (c *Conn) read(m Memory, timeout time.Duration) (n int, err error) {
 }
 
 // lent reads to lent memory, which is given back if nothing comes of it.
-func lent(fd int, m Memory) (n int, err error) {
-	n, err = unix.Read(fd, m.Borrow())
+func lent(fd int, m Memory, read func(int, []byte) (int, error)) (n int, err error) {
+	n, err = read(fd, m.Borrow())
 	if n == 0 && err == nil {
 		err = io.EOF
 	}
@@ -211,10 +211,29 @@ func (c *Conn) Write(b []byte) (int, error) {
 
 func (c *Conn) writeStep(b []byte) (int, error) {
 	if c.out.runtime {
-		c.out.file.SetWriteDeadline(time.Now().Add(c.timeout))
-		return c.out.file.Write(b)
+		return c.writeSome(b)
 	}
 	return c.out.step(unix.POLLOUT, c.timeout, func(fd int) (int, error) { return unix.Write(fd, b) })
+}
+
+// writeSome writes what there is room for, waiting for that.
+func (c *Conn) writeSome(b []byte) (n int, err error) {
+	c.out.file.SetWriteDeadline(time.Now().Add(c.timeout))
+	waited := c.out.raw.Write(func(fd uintptr) bool {
+		for {
+			n, err = rawWrite(int(fd), b)
+			if err != unix.EINTR {
+				return err != unix.EAGAIN
+			}
+		}
+	})
+	if waited != nil {
+		return 0, waited
+	}
+	if err != nil {
+		return 0, c.out.explain(unix.POLLOUT, err)
+	}
+	return n, nil
 }
 
 // end is one of the two descriptors.
