@@ -23,6 +23,7 @@ BIN      = bin
 GO      = go
 UID    := $(shell id -u)
 PLATFORM = $(shell $(GO) env GOOS GOARCH)
+BENCHSTAT = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 CROSS    = linux/arm64 solaris/amd64 illumos/amd64 freebsd/amd64
 
 # make run has a home of its own, unless one is named.
@@ -93,9 +94,16 @@ bench: ## measure beside other mail servers, as root, into BENCH.md (BENCH='--on
 	@$(GO) build -o bin/run/ ./scripts/bench
 	@exec bin/run/bench $(BENCH)
 
+benchstat: ## measure the hot paths and compare them with testdata/bench/baseline.txt
+	@mkdir -p bin
+	@TMPDIR=$(firstword $(wildcard /dev/shm /tmp)) $(GO) test -run '^$$' -bench . -benchtime 0.2s -count 6 \
+		`grep -rl '^func Benchmark' internal | sed 's|/[^/]*$$||; s|^|./|' | sort -u` >bin/benchmarks.txt || { cat bin/benchmarks.txt; false; }
+	@$(GO) run $(BENCHSTAT) testdata/bench/baseline.txt bin/benchmarks.txt
+	@echo 'cp bin/benchmarks.txt testdata/bench/baseline.txt makes this the new baseline'
+
 cross: ## build and vet for the other platforms
 	@for p in $(CROSS); do echo "$$p"; \
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build ./... && \
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; done
 
-.PHONY: help build install run test fmt vet fuzz bench cross
+.PHONY: help build install run test fmt vet fuzz bench benchstat cross

@@ -16,7 +16,7 @@ var start = time.Unix(1767588414, 0)
 
 func clock() time.Time { return start }
 
-func makeMaildir(t *testing.T) string {
+func makeMaildir(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "Maildir")
 	for _, sub := range []string{"tmp", "new", "cur"} {

@@ -22,7 +22,7 @@ import (
 var start = time.Unix(1767588414, 0)
 
 // newQueue lays out an empty queue.
-func newQueue(t *testing.T) Dir {
+func newQueue(t testing.TB) Dir {
 	t.Helper()
 	d := Dir(t.TempDir())
 	dirs := []Name{"pid", "intd", "todo", "bounce", "lock"}

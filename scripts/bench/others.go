@@ -7,18 +7,7 @@ import (
 	"strings"
 )
 
-// postfix without what its defaults do against floods: limits a client, the delay when
-// mail comes in faster than it goes out, and slow starts. It syncs as it does by
-// default.
-func postfix() *peer {
-	return &peer{
-		name:     "Postfix",
-		packages: []string{"postfix"},
-		configuration: func(h *host) []file {
-			address, _, _ := strings.Cut(h.address, ":")
-			return []file{{"/etc/postfix/main.cf", strings.NewReplacer("ADDRESS", address, "DOMAIN", domain,
-				"ATONCE", fmt.Sprint(atOnce), "CONNECTED", fmt.Sprint(max(connected, h.connections)),
-				"HOME", strings.TrimPrefix(inbox, ownHome+"/")+"/").Replace(`compatibility_level = 3.6
+const postfixText = `compatibility_level = 3.6
 queue_directory = /bench/postfix
 data_directory = /bench/postfix-data
 myhostname = DOMAIN
@@ -42,7 +31,20 @@ initial_destination_concurrency = ATONCE
 in_flow_delay = 0
 smtpd_client_connection_count_limit = 0
 smtpd_client_event_limit_exceptions = 127.0.0.0/8
-`)}}
+`
+
+// postfix without what its defaults do against floods: limits a client, the delay when
+// mail comes in faster than it goes out, and slow starts. It syncs as it does by
+// default.
+func postfix() *peer {
+	return &peer{
+		name:     "Postfix",
+		packages: []string{"postfix"},
+		configuration: func(h *host) []file {
+			address, _, _ := strings.Cut(h.address, ":")
+			return []file{{"/etc/postfix/main.cf", strings.NewReplacer("ADDRESS", address, "DOMAIN", domain,
+				"ATONCE", fmt.Sprint(atOnce), "CONNECTED", fmt.Sprint(max(connected, h.connections)),
+				"HOME", strings.TrimPrefix(inbox, ownHome+"/")+"/").Replace(postfixText)}}
 		},
 		setUp: []string{
 			"for g in postfix postdrop; do getent group $g || groupadd -r $g; done; getent passwd postfix || useradd -r -M -g postfix -d /bench/postfix postfix",
@@ -57,15 +59,7 @@ smtpd_client_event_limit_exceptions = 127.0.0.0/8
 	}
 }
 
-// opensmtpd as its manual sets it up, with its limits a session and a host out of the way.
-func opensmtpd() *peer {
-	return &peer{
-		name:     "OpenSMTPD",
-		packages: []string{"opensmtpd"},
-		configuration: func(h *host) []file {
-			address, _, _ := strings.Cut(h.address, ":")
-			return []file{{"/etc/smtpd.conf", strings.NewReplacer("ADDRESS", address, "DOMAIN", domain,
-				"INBOX", inbox, "ATONCE", fmt.Sprint(atOnce)).Replace(`listen on ADDRESS port 25
+const opensmtpdText = `listen on ADDRESS port 25
 listen on socket
 smtp limit max-mails 1000000
 mda limit max-session-per-user ATONCE
@@ -74,7 +68,17 @@ action "here" maildir "INBOX"
 action "there" relay host "smtp://127.0.0.1:2525" src ADDRESS helo DOMAIN
 match from any for domain "DOMAIN" action "here"
 match from any for any action "there"
-`)}}
+`
+
+// opensmtpd as its manual sets it up, with its limits a session and a host out of the way.
+func opensmtpd() *peer {
+	return &peer{
+		name:     "OpenSMTPD",
+		packages: []string{"opensmtpd"},
+		configuration: func(h *host) []file {
+			address, _, _ := strings.Cut(h.address, ":")
+			return []file{{"/etc/smtpd.conf", strings.NewReplacer("ADDRESS", address, "DOMAIN", domain,
+				"INBOX", inbox, "ATONCE", fmt.Sprint(atOnce)).Replace(opensmtpdText)}}
 		},
 		setUp: []string{
 			"for u in opensmtpd opensmtpq; do groupadd -r $u; useradd -r -M -g $u -d /var/lib/opensmtpd/empty -s /usr/sbin/nologin $u; done",
@@ -89,16 +93,7 @@ match from any for any action "there"
 	}
 }
 
-// exim with one router and transport for here and for there. It delivers each message
-// at once, in a process of the message's own.
-func exim() *peer {
-	return &peer{
-		name:     "Exim",
-		packages: []string{"exim4-base", "exim4-daemon-light"},
-		configuration: func(h *host) []file {
-			address, _, _ := strings.Cut(h.address, ":")
-			return []file{{"/etc/exim4/exim4.conf", strings.NewReplacer("ADDRESS", address, "DOMAIN", domain, "OWNER", owner,
-				"INBOX", inbox, "ATONCE", fmt.Sprint(atOnce), "CONNECTED", fmt.Sprint(max(connected, h.connections))).Replace(`primary_hostname = DOMAIN
+const eximText = `primary_hostname = DOMAIN
 spool_directory = /bench/exim
 log_file_path = /bench/log/exim_%slog
 local_interfaces = ADDRESS
@@ -141,7 +136,18 @@ sink:
   interface = ADDRESS
 begin retry
 * * F,1h,15m
-`)}}
+`
+
+// exim with one router and transport for here and for there. It delivers each message
+// at once, in a process of the message's own.
+func exim() *peer {
+	return &peer{
+		name:     "Exim",
+		packages: []string{"exim4-base", "exim4-daemon-light"},
+		configuration: func(h *host) []file {
+			address, _, _ := strings.Cut(h.address, ":")
+			return []file{{"/etc/exim4/exim4.conf", strings.NewReplacer("ADDRESS", address, "DOMAIN", domain, "OWNER", owner,
+				"INBOX", inbox, "ATONCE", fmt.Sprint(atOnce), "CONNECTED", fmt.Sprint(max(connected, h.connections))).Replace(eximText)}}
 		},
 		setUp: []string{
 			"groupadd -r Debian-exim && useradd -r -M -g Debian-exim -d /bench/exim -s /usr/sbin/nologin Debian-exim",
