@@ -94,6 +94,7 @@ func (r *Remote) ahead(g *group, t *transaction) string {
 // mail is the first, so this happens once.
 func (r *Remote) transact(g *group, t *transaction) verdict {
 	now := g.first.now
+	g.session.timeout = g.timeoutRemote
 	if r.Keep != nil {
 		g.session.ahead = func() string { return r.ahead(g, t) }
 	}
@@ -176,7 +177,7 @@ func (r *Remote) open(g *group) (*session, verdict) {
 		port:    g.target.port,
 		tcpto:   tcpto.In(conf.Home),
 		now:     first.now,
-		pid:     first.number,
+		pid:     first.number ^ first.number>>22, // of a warm process its jobs differ in the high bits
 	}
 	conn, v := d.first(ctx, candidates)
 	if v != "" {

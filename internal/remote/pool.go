@@ -16,6 +16,8 @@ const (
 	maxUsed     = 100 // transactions
 	maxIdleHost = 20  // idle sessions with one host
 	maxIdle     = 200 // and with all
+	// lastWord is how long QUIT may take in a session that nobody has wanted.
+	lastWord = time.Second
 	// limitWait is how long a job waits where control/remotelimits lets it not go on
 	// at once. After that it is better tried again later: qmail-send has other mail.
 	limitWait = 5 * time.Second
@@ -61,7 +63,7 @@ func (p *pool) take(g *group, most int) bool {
 			return p.await(w, t)
 		case s == nil:
 			return true
-		case s.alive(g.first.now()):
+		case s.helo == g.heloHost && s.alive(g.first.now()):
 			g.session = s
 			return true
 		}
@@ -206,6 +208,7 @@ func (p *pool) expire(s *session) {
 	}
 	p.mu.Unlock()
 	if i >= 0 {
+		s.timeout = lastWord
 		s.quit()
 		p.drop(s.target)
 	}

@@ -263,6 +263,7 @@ func TestControlsChange(t *testing.T) {
 		t.Error("what was read is not kept")
 	}
 	for _, c := range []struct{ name, contents, want string }{
+		{"helohost", "other.test\n", fine},
 		{"smtproutes", fmt.Sprintf(":127.0.0.1:%d\n", closed(t)), string(noConnection) + "\x00"},
 		{"remotelimits", "nonsense\n", string(noControls) + "\x00"},
 	} {
@@ -272,5 +273,8 @@ func TestControlsChange(t *testing.T) {
 		if got := one(t, r, "c@d"); got != c.want {
 			t.Errorf("after %s changed: %q, want %q", c.name, got, c.want)
 		}
+	}
+	if got := s.said(1); !strings.HasPrefix(got, "|EHLO other.test|") {
+		t.Errorf("the session after helohost changed: %s", got)
 	}
 }
