@@ -121,3 +121,40 @@ func TestClockAndEnvironment(t *testing.T) {
 		t.Errorf("%d, %q, want 111, %q", status, said, want)
 	}
 }
+
+// One message into a Maildir, in a process that has others to do.
+func BenchmarkMaildir(b *testing.B) {
+	home := b.TempDir()
+	for _, sub := range []string{"tmp", "new", "cur"} {
+		if err := os.MkdirAll(home+"/Maildir/"+sub, 0o700); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(home+"/message", []byte("Subject: x\n\n"+strings.Repeat("A line of text.\n", 256)), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	message, err := os.Open(home + "/message")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer message.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer null.Close()
+	var w Program
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		n++
+		p := &prog.Process{
+			Name: "qmail-local", UID: 1000, PID: n, Dir: "/", Warm: true, Now: time.Now,
+			Args:  []string{"--", "joe", home, "joe", "", "", "h", "s@x", "./Maildir/"},
+			Stdin: message, Stdout: null, Stderr: null,
+		}
+		if status := p.Do(w.Run); status != 0 {
+			b.Fatalf("status %d", status)
+		}
+	}
+}
