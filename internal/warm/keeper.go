@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"syscall"
@@ -37,7 +38,8 @@ type Settings struct {
 // Keeper runs commands and keeps the programs warm that can be.
 type Keeper struct {
 	Settings
-	in *buffer
+	in   *buffer
+	tidy tidy
 
 	mu     sync.Mutex
 	files  map[string]file          // programs looked at, by path
@@ -49,6 +51,8 @@ type Keeper struct {
 // NewKeeper returns a Keeper. Its counts are logged each time the process gets
 // SIGUSR1.
 func NewKeeper(s Settings) *Keeper {
+	debug.SetGCPercent(collectorShare)
+//	runtime.GOMAXPROCS(max(1, runtime.NumCPU()/2))
 	k := &Keeper{Settings: s, in: newBuffer(maxMessage), files: map[string]file{}, keep: map[identity]*population{}}
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR1)
@@ -128,6 +132,7 @@ func (k *Keeper) warn(format string, args ...any) {
 // until done is called. An error says, as that of Command.Start does, that nothing was
 // run; then done is never called.
 func (k *Keeper) Start(c Command, done Done) (number int, err error) {
+	k.tidy.begun()
 	f, path := k.look(c)
 	if f.marked {
 		if number, ok := k.warm(f, path, c, done); ok {

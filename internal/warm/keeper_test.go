@@ -76,6 +76,15 @@ func jobs(p *prog.Process) error {
 	case "hide": // lives on without its parent
 		syscall.Close(socketNumber)
 		io.Copy(io.Discard, p.Stdin)
+	case "swell": // beyond what a file may hold
+		syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1 << 20, Max: 1 << 20})
+		f, err := os.Create(p.Args[1])
+		for err == nil {
+			_, err = f.Write(make([]byte, 1<<19))
+		}
+		if errors.Is(err, syscall.EFBIG) {
+			return prog.Exit(7)
+		}
 	case "tire": // asks for no more jobs, again and again
 		s, _ := newSocket(socketNumber)
 		for s.send(message{kind: typeRetire}.record(), nil) == nil {
@@ -224,6 +233,7 @@ func TestEnds(t *testing.T) {
 		{[]string{"exit", "0"}, 0, ""},
 		{[]string{"exit", "99"}, 99 << 8, ""},
 		{[]string{"complain"}, 111 << 8, "jobs: fatal: something is wrong\n"},
+		{[]string{"swell", filepath.Join(t.TempDir(), "file")}, 7 << 8, ""},
 		{[]string{"panic"}, 111 << 8, "jobs: fatal: internal error at keeper_test.go:"},
 		{[]string{"decline"}, 0, "cold\n"},
 		{[]string{"become", "a", "b"}, 0, "a b\n"},
@@ -235,7 +245,7 @@ func TestEnds(t *testing.T) {
 			t.Errorf("%q: status %d, %q; want %d, %q", c.args, got.status, got.output, c.status, c.output)
 		}
 	}
-	b.counted(counts{warm: 9, declined: 1, foreign: 2})
+	b.counted(counts{warm: 10, declined: 1, foreign: 2})
 }
 
 // A program that runs as another user has no hand in our log, and what it becomes is

@@ -65,14 +65,20 @@ type server struct {
 	jobs  sync.WaitGroup
 	tired sync.Once
 	done  atomic.Int64
+	tidy  tidy
 }
 
 // serve takes jobs until the parent has no more, and ends when all are done.
 func serve(p *prog.Process, s *socket, run func(*prog.Process) error, b Bounds) error {
 	debug.SetMemoryLimit(b.Memory)
+	debug.SetGCPercent(collectorShare)
+//	runtime.GOMAXPROCS(max(1, runtime.NumCPU()/2))
 	jobs := b.jobs()
 	sv := &server{p: p, s: s, run: run, slots: make(chan struct{}, jobs)}
 	sv.announce()
+	// A file that may not become so large is the trouble of one job: caught, the signal
+	// leaves it an error.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGXFSZ)
 	if err := sv.say(message{kind: typeGreeting, number: jobs}); err != nil {
 		return err
 	}
@@ -152,6 +158,7 @@ func (sv *server) job(j job, descriptors []int) {
 
 // step runs a job up to its next pause or its end, for which it answers.
 func (sv *server) step(p *prog.Process, files []*os.File, run func(*prog.Process) error) {
+	sv.tidy.begun()
 	err := p.Call(run)
 	var pause *Pause
 	if errors.As(err, &pause) {
