@@ -67,3 +67,23 @@ func TestBars(t *testing.T) {
 		}
 	}
 }
+
+func TestParseStat(t *testing.T) {
+	for _, c := range []struct {
+		line    string
+		name    string
+		seconds float64
+		ok      bool
+	}{
+		{"17 (qmail-smtpd) S 1 17 17 0 -1 4194304 1 2 3 4 150 50 7 8 20 0 9", "qmail-smtpd", 2, true},
+		{"17 (a) (b) S 1 17 17 0 -1 4194304 1 2 3 4 1 0 7 8 20 0 9", "a) (b", 0.01, true},
+		{"17 (short) S 1 17", "", 0, false},
+		{"17 (odd) S 1 17 17 0 -1 4194304 1 2 3 4 x y 7 8 20 0 9", "", 0, false},
+		{")(", "", 0, false},
+		{"", "", 0, false},
+	} {
+		if name, seconds, ok := parseStat(c.line); name != c.name || seconds != c.seconds || ok != c.ok {
+			t.Errorf("parseStat(%q) = %q, %v, %v", c.line, name, seconds, ok)
+		}
+	}
+}

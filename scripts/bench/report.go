@@ -25,6 +25,7 @@ func (b *bench) report() error {
 			r.describe(&w, work)
 		}
 	}
+	b.shares(&w)
 	b.colds(&w)
 	b.method(&w)
 	b.configurations(&w)

@@ -86,7 +86,7 @@ func (b *bench) reused(h *host) (figures, error) { return b.maildir(h, h.share, 
 
 // maildir sends n messages and waits until all are in the mailbox.
 func (b *bench) maildir(h *host, n int, reuse bool) (figures, error) {
-	before := h.group.memory()
+	before, used := h.group.memory(), h.group.programs()
 	a, err := h.arrivals()
 	if err != nil {
 		return nil, err
@@ -96,6 +96,7 @@ func (b *bench) maildir(h *host, n int, reuse bool) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.group.spent(m, used, n)
 	m[rest], m[busy] = before/1024, h.group.memory()/1024
 	return m, nil
 }
