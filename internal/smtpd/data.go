@@ -29,7 +29,7 @@ func (s *session) data(string) error {
 	}
 	sender, recipients := s.sender, s.recipients
 	s.forget()
-	m, err := submit.Open(s.p)
+	m, err := s.sv.queue.Open(s.p)
 	if err != nil {
 		s.reply("451 qqt failure (#4.3.0)")
 		return nil

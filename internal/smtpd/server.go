@@ -24,10 +24,11 @@ type server struct {
 	lounge    ucspi.Lounge
 	addresses addrwatch.Watch
 
+	queue     submit.Client
+
 	mu    sync.Mutex
 	stamp control.Stamp
-	kept  *config   // what the files with that stamp say
-	queue time.Time // when there was last seen to be somebody who takes messages
+	kept  *config // what the files with that stamp say
 }
 
 // config is what the control files say. It is not changed: sessions share it.
@@ -74,7 +75,9 @@ func Bounds() warm.Bounds {
 // run serves the client on descriptors 0 and 1. The status is 0 after QUIT and 1
 // however else the session ends.
 func (sv *server) run(p *prog.Process) error {
-	if p.Walled && !sv.canQueue(p) {
+	// Behind a wall no program can be run: neither what $QMAILQUEUE names, nor
+	// qmail-queue where qmail-queued is not there.
+	if p.Walled && !sv.queue.Ready(p) {
 		return warm.Declined
 	}
 	c, unreadable := sv.configure(p)
@@ -93,32 +96,6 @@ func (sv *server) run(p *prog.Process) error {
 		return s.step(func() error { return s.die(replyControls) })
 	}
 	return s.step(s.begin)
-}
-
-// recent is how long it is believed that there is somebody who takes messages. Where
-// that has changed messages are put off.
-const recent = time.Second
-
-// canQueue reports whether a message of p can be queued from behind a wall: not by the
-// program that $QMAILQUEUE names, and not while nobody is at the queue's socket.
-func (sv *server) canQueue(p *prog.Process) bool {
-	if _, other := p.Env.Lookup("QMAILQUEUE"); other {
-		return false
-	}
-	now := p.Now()
-	sv.mu.Lock()
-	ago := now.Sub(sv.queue)
-	sv.mu.Unlock()
-	if 0 <= ago && ago < recent {
-		return true
-	}
-	if !submit.Ready(p) {
-		return false
-	}
-	sv.mu.Lock()
-	defer sv.mu.Unlock()
-	sv.queue = now
-	return true
 }
 
 // configure returns what the control files say. They are looked at for each session and

@@ -33,11 +33,12 @@ type Message struct {
 	p       *prog.Process
 	client  *Client
 	frames  *submission.Writer
-	call    *os.File        // to qmail-queued, or
-	program *partner        // to a program, or neither, and
-	outcome envelope.Result // is what Close says
-	sent    bool            // something has been sent
-	broken  bool            // nobody listens any more
+	buffer  *[bufferSize]byte // of frames
+	call    *os.File          // to qmail-queued, or
+	program *partner          // to a program, or neither, and
+	outcome envelope.Result   // is what Close says
+	sent    bool              // something has been sent
+	broken  bool              // nobody listens any more
 	failed  bool
 }
 
@@ -45,6 +46,8 @@ type Message struct {
 // sent by one system call; and until then no program runs and no job is begun, however
 // slowly the message comes.
 const bufferSize = 16384
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // Open begins a message of a program that has no other. See Client.Open.
 func Open(p *prog.Process) (*Message, error) { return (*Client)(nil).Open(p) }
@@ -66,8 +69,8 @@ const keep = 64
 // lack of processes or descriptors. In a warm process, where many messages may be under
 // way that come slowly, nothing is done before there is something to send.
 func (c *Client) Open(p *prog.Process) (m *Message, err error) {
-	m = &Message{p: p, client: c}
-	m.frames = submission.NewWriter(transport{m}, make([]byte, bufferSize))
+	m = &Message{p: p, client: c, buffer: buffers.Get().(*[bufferSize]byte)}
+	m.frames = submission.NewWriter(transport{m}, m.buffer[:])
 	switch {
 	case !mayCall(p):
 		err = m.run()
@@ -247,6 +250,7 @@ func (m *Message) record(kind byte, address string) {
 // Close ends the envelope, waits for the answer and returns what was made of the
 // message. It must be called exactly once, also after Fail.
 func (m *Message) Close() envelope.Result {
+	defer m.release()
 	m.WriteString("\x00")
 	if !m.failed && !m.broken {
 		m.broken = m.frames.Flush() != nil
@@ -268,6 +272,12 @@ func (m *Message) Close() envelope.Result {
 		return envelope.TextRead
 	}
 	return result
+}
+
+// release gives the buffer back.
+func (m *Message) release() {
+	buffers.Put(m.buffer)
+	m.frames, m.buffer = nil, nil
 }
 
 // answer waits for what qmail-queued says. It may have said so before it had all, and

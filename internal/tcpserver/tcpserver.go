@@ -98,6 +98,7 @@ func serve(p *prog.Process, o options) error {
 	if err := detach(p.Stdin, p.Stdout); err != nil {
 		return err
 	}
+	warm.Frugal()
 	s.log.start()
 	go s.accept()
 	<-term

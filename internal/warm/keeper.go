@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"sync"
 	"syscall"
@@ -51,8 +50,6 @@ type Keeper struct {
 // NewKeeper returns a Keeper. Its counts are logged each time the process gets
 // SIGUSR1.
 func NewKeeper(s Settings) *Keeper {
-	debug.SetGCPercent(collectorShare)
-//	runtime.GOMAXPROCS(max(1, runtime.NumCPU()/2))
 	k := &Keeper{Settings: s, in: newBuffer(maxMessage), files: map[string]file{}, keep: map[identity]*population{}}
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR1)

@@ -71,8 +71,7 @@ type server struct {
 // serve takes jobs until the parent has no more, and ends when all are done.
 func serve(p *prog.Process, s *socket, run func(*prog.Process) error, b Bounds) error {
 	debug.SetMemoryLimit(b.Memory)
-	debug.SetGCPercent(collectorShare)
-//	runtime.GOMAXPROCS(max(1, runtime.NumCPU()/2))
+	Frugal()
 	jobs := b.jobs()
 	sv := &server{p: p, s: s, run: run, slots: make(chan struct{}, jobs)}
 	sv.announce()
