@@ -47,6 +47,8 @@ func standIn(p *prog.Process) error {
 		<-goOn
 	case "kill":
 		unix.Kill(os.Getpid(), unix.SIGKILL)
+	case "kill all": // of the process group, which is everybody's
+		unix.Kill(0, unix.SIGKILL)
 	case "leave":
 		os.Exit(0) // a success for whoever believes it
 	case "panic":
@@ -240,7 +242,8 @@ func stopped(t *testing.T) int {
 // which ends once, and as a temporary failure where it is not its own end. Nothing of
 // it stays behind.
 func TestSubvertedProcess(t *testing.T) {
-	for _, c := range []struct{ what, want string }{
+	type row struct{ what, want string }
+	rows := []row{
 		{"kill", crashed},
 		{"leave", "Z"},
 		{"panic", "Zqmail-local: fatal: internal error"},
@@ -248,7 +251,11 @@ func TestSubvertedProcess(t *testing.T) {
 		{"foreign", crashed},
 		{"become", fmt.Sprintf("Kbecame\n%d\n", uids[1])},
 		{"shout", "K" + strings.Repeat("x", 2966)},
-	} {
+	}
+	if os.Getuid() == 0 { // else the test would be killed as well
+		rows = append(rows, row{"kill all", crashed})
+	}
+	for _, c := range rows {
 		t.Run(c.what, func(t *testing.T) {
 			l := begin(t)
 			l.ask(4, "one-ok")
