@@ -6,6 +6,9 @@
 // of lower rank (the administrator's, qmailp's); package users reads them without
 // trusting an offset or a length. Nothing else here looks into anything: address,
 // sender and message go on as they came.
+//
+// Both programs are kept between deliveries, each user's qmail-local for that user
+// alone. The enemy is a user who has the own one in hand.
 package lspawn
 
 import (
@@ -92,12 +95,14 @@ func (l *lspawn) command(r delivery.Request) (c warm.Command, status int) {
 	if _, err := id.Credential(); err != nil {
 		return c, delivery.StatusSoft
 	}
+	// 5. By a process that serves this uid and gid and nobody else, which the Keeper
+	//    sees to; reached from our own directory, since the home may lie where the user
+	//    may not go.
 	return warm.Command{
 		Args: []string{"bin/qmail-local", "--", user.User, user.Home, local, user.Dash, user.Ext,
 			domain, r.Sender, l.p.Args[0]},
-		Env: l.p.Env,
-		Dir: conf.Home,
-		// The home may lie where the user may not go.
+		Env:  l.p.Env,
+		Dir:  conf.Home,
 		Here: l.p.Dir == conf.Home,
 		As:   &id,
 	}, 0
