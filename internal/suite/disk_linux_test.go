@@ -256,14 +256,15 @@ var large = strings.Repeat("0123456789abcde\n", page/4)
 // unpreprocessed has no room to preprocess: that is done again at the next scan.
 func (s *suite) unpreprocessed(d disk) *process {
 	s.t.Helper()
-	s.inject("", "joe@"+me, "Subject: first\n\n")
+	// To two: one alone would be tried before anything is written.
+	s.enter("", []string{"joe@" + me, "joe-forward@" + me}, "Subject: first\n\n")
 	d.leave(0)
 	p := s.start()
 	id := filepath.Base(s.queued()[0])
 	s.wait("warning: trouble writing to " + strings.TrimPrefix(file("info", number(s.t, id)), "queue/") + "\n")
 	d.free()
 	s.inject("", "joe@"+me, "Subject: second\n\n")
-	s.settled(2)
+	s.settled(3)
 	return p
 }
 
@@ -273,19 +274,19 @@ func (s *suite) unforwarded(d disk, p *process) {
 	d.leave(10)
 	s.inject("", "joe-forward@"+me, "Subject: third\n\n")
 	s.wait("to local joe-forward@")
-	if got, want := s.outcome("joe-forward@"+me, 1), "success: did_0+1+0/"; !strings.HasPrefix(got, want) {
+	if got, want := s.outcome("joe-forward@"+me, 2), "success: did_0+1+0/"; !strings.HasPrefix(got, want) {
 		s.t.Errorf("with room the forward is %q", got)
 	}
-	s.settled(4)
+	s.settled(5)
 	d.free()
 	d.leave(len(large)/page + 5) // once in the queue and not twice
 	s.inject("", "joe-forward@"+me, "Subject: fourth\n\n"+large)
-	if got, want := s.outcome("joe-forward@"+me, 2), "deferral: Unable_to_forward_message:_qq_write_error_or_disk_full_(#4.3.0)./"; got != want {
+	if got, want := s.outcome("joe-forward@"+me, 3), "deferral: Unable_to_forward_message:_qq_write_error_or_disk_full_(#4.3.0)./"; got != want {
 		s.t.Errorf("without room the forward is %q, want %q", got, want)
 	}
 	d.free()
 	p.Process.Signal(syscall.SIGALRM)
-	s.settled(6)
+	s.settled(7)
 }
 
 // unbounced has no room to note a failure, and then none to tell of it.
@@ -311,7 +312,7 @@ func (s *suite) unbounced(d disk, p *process) {
 	tell()
 	s.wait("alert: unable to append to bounce message; HELP! sleeping...\n")
 	d.free()
-	s.settled(8)
+	s.settled(9)
 	find(s.t, s.mail("u/joe/Maildir"), "\n\n<joe-dead@"+me+">:\nis dead\n\n---")
 
 	// One that is noted but cannot be told is told by whoever comes next.
@@ -331,8 +332,8 @@ func (s *suite) unbounced(d disk, p *process) {
 	s.settled(2)
 	mail := s.mail("u/joe/Maildir")
 	find(s.t, mail, "\nSubject: sixth\n")
-	if len(mail) != 6 {
-		s.t.Errorf("%d messages arrived, want 6", len(mail))
+	if len(mail) != 7 {
+		s.t.Errorf("%d messages arrived, want 7", len(mail))
 	}
 	s.keeps()
 }

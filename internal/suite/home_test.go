@@ -104,6 +104,8 @@ type suite struct {
 	watch     *executions
 	ownQueues int // how often the test itself has run qmail-queue
 
+	processes []*process // in the background
+
 	inside []string // the command, if any, by which programs in the background are run
 }
 
@@ -117,7 +119,11 @@ func install(t testing.TB) *suite {
 	}
 	s := &suite{t: t, errors: errors, begun: map[string]int{}, excused: map[exception]string{}}
 	s.newLog()
-	s.watch = watchQueue(t, s.path("bin/qmail-queue"), s.path(queueSocket))
+	if watch != nil {
+		watch.end()
+	}
+	watch = watchQueue(t, s.path("bin/qmail-queue"), s.path(queueSocket))
+	s.watch = watch
 	s.control("me", me+"\n")
 	s.control("locals", me+"\nlocalhost\n")
 	s.control("rcpthosts", me+"\n")
@@ -145,6 +151,9 @@ func install(t testing.TB) *suite {
 }
 
 var laidOut bool // in this run
+
+// watch is that of the home as it is now. Earlier ones would see the same program.
+var watch *executions
 
 // layOut makes the home. scripts/install takes its time, so it does it once, and each
 // test gets a copy.
@@ -254,6 +263,7 @@ type process struct {
 	s *suite
 	*exec.Cmd
 	counts bool // on SIGUSR1
+	isSend bool // or will be
 	done   chan struct{}
 }
 
@@ -272,7 +282,9 @@ func (s *suite) spawn(stdout *os.File, env []string, program string, args ...str
 		s.t.Fatal(err)
 	}
 	s.begins(program)
-	p := &process{s, cmd, filepath.Base(program) == "tcpserver", make(chan struct{})}
+	name := filepath.Base(program)
+	p := &process{s: s, Cmd: cmd, counts: name == "tcpserver", isSend: name == "qmail-start", done: make(chan struct{})}
+	s.processes = append(s.processes, p)
 	go func() {
 		cmd.Wait()
 		close(p.done)

@@ -22,8 +22,8 @@ type host struct {
 	sessions int
 }
 
-// script says what to answer at a step: greeting, EHLO, HELO, MAIL, RCPT, DATA, dot
-// or QUIT. Every answer stands for itself, without its final CRLF, but these.
+// script says what to answer at a step: greeting, EHLO, HELO, MAIL, RCPT, DATA, dot,
+// RSET or QUIT. Every answer stands for itself, without its final CRLF, but these.
 type script map[string]string
 
 const (
@@ -48,6 +48,7 @@ var answers = script{
 	"RCPT":     "250 recipient ok",
 	"DATA":     "354 go ahead",
 	"dot":      "250 taken",
+	"RSET":     "250 forgotten",
 	"QUIT":     "221 bye",
 }
 
@@ -87,6 +88,15 @@ func (h *host) taken() []received {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]received(nil), h.mail...)
+}
+
+// recipients counts those of the messages that have come so far: a message to several
+// may come as one.
+func (h *host) recipients() (n int) {
+	for _, m := range h.taken() {
+		n += len(m.to)
+	}
+	return n
 }
 
 // met returns how many clients have come so far.
@@ -160,10 +170,15 @@ func (h *host) session(conn net.Conn) {
 		}
 		verb, argument, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
 		answer := h.answer(verb)
+		if answer == "" {
+			answer = "502 what is " + verb
+		}
 		switch {
 		case !send(conn, answer) || verb == "QUIT":
 			return
 		case !good(answer):
+		case verb == "RSET":
+			m = received{}
 		case verb == "MAIL":
 			m = received{from: strings.TrimPrefix(argument, "FROM:")}
 		case verb == "RCPT":

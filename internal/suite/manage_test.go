@@ -24,7 +24,7 @@ func TestReread(t *testing.T) {
 	recipients := []string{"joe@new.example", "x@virt.example"}
 	s.enter("joe@"+me, recipients, "\n")
 	s.settled(1)
-	if n := len(far.taken()); n != 2 {
+	if n := far.recipients(); n != 2 {
 		t.Fatalf("%d messages went to the other host before there was a change, want 2", n)
 	}
 	// Both files or none: one cannot be read.
@@ -34,7 +34,7 @@ func TestReread(t *testing.T) {
 	s.wait("\nalert: unable to reread control/virtualdomains\n")
 	s.enter("joe@"+me, recipients, "\n")
 	s.settled(2)
-	if n := len(far.taken()); n != 4 {
+	if n := far.recipients(); n != 4 {
 		t.Fatalf("%d messages went to the other host after half a change, want 4", n)
 	}
 	if err := os.Remove(s.path("control/virtualdomains")); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,6 +94,7 @@ func (s *suite) entered() []string {
 		}
 		out = append(out, jobNumber.ReplaceAllString(mask(all.String()), "p#\\x00"))
 	}
+	slices.Sort(out) // their numbers say nothing
 	return out
 }
 
@@ -161,6 +163,7 @@ func TestQueueWithoutItsBit(t *testing.T) {
 // it had acknowledged.
 func TestQueuedKilled(t *testing.T) {
 	s := install(t)
+	s.rough("it is killed")
 	p := s.queuedAlone()
 	stop := make(chan struct{})
 	var mu sync.Mutex
@@ -245,6 +248,7 @@ func TestQueuedKilled(t *testing.T) {
 // also of one that was killed.
 func TestQueuedEndsWithSend(t *testing.T) {
 	s := install(t)
+	s.rough("it is killed")
 	s.haveQueued()
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		send := s.start()

@@ -259,7 +259,8 @@ end msg #
 	}
 	s.inject(sender, "a@well.example", "Subject: 5\n\n")
 	s.settled(5)
-	if n := well.met(); n != 2 {
-		t.Errorf("the host that is well has met %d clients, want 2", n)
+	// Warm, the second message may have gone by the connection of the first.
+	if n := well.met(); len(well.taken()) != 2 || n > 2 || *cold && n != 2 {
+		t.Errorf("the host that is well has met %d clients and taken %d messages, want 2", n, len(well.taken()))
 	}
 }

@@ -274,6 +274,7 @@ type executions struct {
 func (e *executions) end() int {
 	if e.close != nil {
 		e.close()
+		e.close = nil
 	}
 	return int(e.n.Load())
 }
