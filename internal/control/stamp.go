@@ -1,10 +1,10 @@
 package control
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Stamp is how files looked at one moment, for a program that keeps what it has
@@ -15,8 +15,18 @@ type Stamp []look
 // like itself.
 type look struct {
 	name   string
-	info   fs.FileInfo
+	known  bool
 	absent bool
+	version
+}
+
+// version tells a file from another, and from itself with other contents or for other
+// readers. The time of its last change of any kind is one that nobody can set back.
+type version struct {
+	dev, ino        uint64
+	size            int64
+	mode            uint32
+	written, change unix.Timespec
 }
 
 // Stamp looks at files of the directory. It is to be taken before they are read.
@@ -30,14 +40,39 @@ func (d Dir) Stamp(names ...string) Stamp {
 
 func (d Dir) look(name string) look {
 	path := string(d) + "/" + name
-	info, err := os.Stat(path)
-	absent := errors.Is(err, fs.ErrNotExist)
-	if absent {
+	var st unix.Stat_t
+	err := unix.Stat(path, &st)
+	if err == unix.ENOENT {
 		// A link to nowhere may lead somewhere soon, which its directory does not show.
-		_, err = os.Lstat(path)
-		absent = errors.Is(err, fs.ErrNotExist)
+		_, err := os.Lstat(path)
+		return look{name: name, absent: os.IsNotExist(err)}
 	}
-	return look{name, info, absent}
+	if err != nil {
+		return look{name: name}
+	}
+	return look{name: name, known: true, version: version{
+		uint64(st.Dev), uint64(st.Ino), st.Size, uint32(st.Mode), st.Mtim, st.Ctim,
+	}}
+}
+
+// Same reports whether nothing has changed between two stamps.
+func (s Stamp) Same(o Stamp) bool {
+	if len(s) != len(o) {
+		return false
+	}
+	for i := range s {
+		if !s[i].same(o[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l look) same(o look) bool {
+	if !l.known || !o.known {
+		return l.absent && o.absent
+	}
+	return l.version == o.version
 }
 
 // Valid reports whether nothing has changed since the stamp was taken. If the directory
@@ -55,27 +90,6 @@ func (s Stamp) Valid(d Dir) bool {
 	return len(s) > 0
 }
 
-// Same reports whether nothing has changed between two stamps.
-func (s Stamp) Same(o Stamp) bool {
-	if len(s) != len(o) {
-		return false
-	}
-	for i := range s {
-		if !s[i].same(o[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func (l look) same(o look) bool {
-	if l.info == nil || o.info == nil {
-		return l.absent && o.absent
-	}
-	return os.SameFile(l.info, o.info) && l.info.Size() == o.info.Size() &&
-		l.info.ModTime().Equal(o.info.ModTime()) && l.info.Mode() == o.info.Mode()
-}
-
 // settleTime is more than the clocks of file systems are coarse.
 const settleTime = 3 * time.Second
 
@@ -83,7 +97,7 @@ const settleTime = 3 * time.Second
 // One that has just been written may be written again and look the same.
 func (s Stamp) Settled(now time.Time) bool {
 	for _, l := range s {
-		if l.info != nil && now.Sub(l.info.ModTime()) < settleTime {
+		if l.known && now.Sub(time.Unix(l.written.Unix())) < settleTime {
 			return false
 		}
 	}

@@ -30,6 +30,18 @@ func TestStamp(t *testing.T) {
 			old("new")
 			return os.Rename(path("new"), path("a"))
 		}},
+		{"c came, and the directory looks as old as before", func() error {
+			if err := os.WriteFile(path("c"), nil, 0o644); err != nil {
+				return err
+			}
+			return os.Chtimes(string(d), long, long)
+		}},
+		{"c went, and so does the directory", func() error {
+			if err := os.Remove(path("c")); err != nil {
+				return err
+			}
+			return os.Chtimes(string(d), long, long)
+		}},
 		{"b became unreadable", func() error { return os.Chmod(path("b"), 0) }},
 		{"b went", func() error { return os.Remove(path("b")) }},
 		{"c came", func() error { return os.WriteFile(path("c"), nil, 0o644) }},

@@ -24,7 +24,7 @@ type server struct {
 	lounge    ucspi.Lounge
 	addresses addrwatch.Watch
 
-	queue     submit.Client
+	queue submit.Client
 
 	mu    sync.Mutex
 	stamp control.Stamp

@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 
 	"quail/internal/conf"
 	"quail/internal/prog"
+	"quail/internal/warm"
 )
 
 type files map[string]string
@@ -71,41 +73,94 @@ func home(t testing.TB, special files, queueStatus int) {
 // process returns a server for the client on in and out.
 func process(in, out *os.File, env prog.Env) *prog.Process {
 	return &prog.Process{
-		Name: "qmail-smtpd", Env: env, Stdin: in, Stdout: out, Stderr: os.Stderr,
+		Name: "qmail-smtpd", Env: env, Stdin: in, Stdout: out, Stderr: os.Stderr, UID: os.Getuid(),
 		Now: func() time.Time { return time.Date(2026, 1, 5, 4, 46, 54, 0, time.UTC) },
+	}
+}
+
+// manner is how sessions are held: each by a process of its own, or as a job among
+// others.
+type manner struct {
+	name string
+	run  func(*prog.Process) error // of a warm process; nil where each has its own
+}
+
+var manners = []manner{{name: "cold"}, {name: "warm", run: Program()}}
+
+// hold runs one session to its end, pauses included.
+func (m manner) hold(p *prog.Process) (status int) {
+	if m.run == nil {
+		return p.Do(Program())
+	}
+	p.Warm = true
+	run := m.run
+	for {
+		err := p.Call(run)
+		var pause *warm.Pause
+		if !errors.As(err, &pause) {
+			return p.Conclude(err)
+		}
+		resumed := make(chan struct{})
+		pause.Wait(func() { close(resumed) })
+		<-resumed
+		run = pause.Then
 	}
 }
 
 // converse runs a session with a client that says all of in, piece bytes at a
 // time, and then hangs up. It returns what the client was told.
-func converse(t testing.TB, env prog.Env, in string, piece int) (out string, status int) {
+func (m manner) converse(t testing.TB, env prog.Env, in string, piece int) (out string, status int) {
 	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	replies, err := os.Create(filepath.Join(conf.Home, "replies"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	client, ended := m.dial(t, env)
 	go func() {
 		for len(in) > 0 {
 			n := min(piece, len(in))
-			if _, err := io.WriteString(w, in[:n]); err != nil {
+			if _, err := io.WriteString(client, in[:n]); err != nil {
 				break
 			}
 			in = in[n:]
 		}
-		w.Close()
+		client.(*net.UnixConn).CloseWrite()
 	}()
-	status = process(r, replies, env).Do(Program())
-	r.Close()
-	replies.Close()
-	b, err := os.ReadFile(replies.Name())
+	b, err := io.ReadAll(client)
+	status = <-ended
+	// Who leaves without reading all has the connection reset; what was said before counts.
+	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatal(err)
+	}
+	client.Close()
+	return string(b), status
+}
+
+// dial starts a session with a client at the other end of a socket. Status sends
+// how it ended.
+func (m manner) dial(t testing.TB, env prog.Env) (client net.Conn, status <-chan int) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(b), status
+	server, end := os.NewFile(uintptr(fds[0]), "server"), os.NewFile(uintptr(fds[1]), "client")
+	defer end.Close()
+	if client, err = net.FileConn(end); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	client.SetDeadline(time.Now().Add(time.Minute))
+	done := make(chan int, 1)
+	go func() {
+		status := m.hold(process(server, server, env))
+		server.Close()
+		done <- status
+	}()
+	return client, done
+}
+
+// both runs a test in each manner.
+func both(t *testing.T, test func(t *testing.T, m manner)) {
+	for _, m := range manners {
+		t.Run(m.name, func(t *testing.T) { test(t, m) })
+	}
 }
 
 // queuedFiles returns what reached the queue and forgets it.
@@ -122,7 +177,9 @@ func queuedFiles() (message, envelope string) {
 
 var queuedReply = regexp.MustCompile(`(?m)^250 ok 1767588414 qp [1-9]\d*\r$`)
 
-func TestSessions(t *testing.T) {
+func TestSessions(t *testing.T) { both(t, testSessions) }
+
+func testSessions(t *testing.T, m manner) {
 	for _, c := range sessions {
 		home(t, c.control, c.queue)
 		env := prog.Env{}
@@ -134,7 +191,7 @@ func TestSessions(t *testing.T) {
 			env = env.With(name, value)
 		}
 		for _, piece := range []int{len(c.in) + 1, 1} {
-			out, status := converse(t, env, c.in, piece)
+			out, status := m.converse(t, env, c.in, piece)
 			message, envelope := queuedFiles()
 			out = queuedReply.ReplaceAllString(out, "250 ok TIME qp PID\r")
 			message = strings.ReplaceAll(message, "5 Jan 2026 04:46:54 -0000", "DATE")
@@ -148,34 +205,13 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// dial starts a session with a client at the other end of a socket. Status sends
-// how it ended.
-func dial(t *testing.T, env prog.Env) (client net.Conn, status <-chan int) {
-	t.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, end := os.NewFile(uintptr(fds[0]), "server"), os.NewFile(uintptr(fds[1]), "client")
-	defer end.Close()
-	if client, err = net.FileConn(end); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	client.SetDeadline(time.Now().Add(time.Minute))
-	done := make(chan int, 1)
-	go func() {
-		defer server.Close()
-		done <- process(server, server, env).Do(Program())
-	}()
-	return client, done
-}
-
 // A client that waits for a reply gets it, and one that pipelines gets the
 // replies to RCPT, MAIL and RSET together with the next one that is not held.
-func TestReplies(t *testing.T) {
+func TestReplies(t *testing.T) { both(t, testReplies) }
+
+func testReplies(t *testing.T, m manner) {
 	home(t, nil, 0)
-	client, status := dial(t, peer)
+	client, status := m.dial(t, peer)
 	b := make([]byte, 65536)
 	for _, c := range []struct{ say, want string }{
 		{"", hi},
@@ -200,11 +236,13 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-func TestTimeout(t *testing.T) {
+func TestTimeout(t *testing.T) { both(t, testTimeout) }
+
+func testTimeout(t *testing.T, m manner) {
 	home(t, files{"timeoutsmtpd": "0"}, 0) // stands for 1
 	var done sync.WaitGroup
 	for _, say := range []string{"", "NOO", transaction, transaction + "DATA\r\nm\r\n"} {
-		client, status := dial(t, peer)
+		client, status := m.dial(t, peer)
 		done.Go(func() {
 			io.WriteString(client, say)
 			got, err := io.ReadAll(client)
@@ -223,9 +261,11 @@ func TestTimeout(t *testing.T) {
 }
 
 // A client that is gone ends the session without a word.
-func TestClientGone(t *testing.T) {
+func TestClientGone(t *testing.T) { both(t, testClientGone) }
+
+func testClientGone(t *testing.T, m manner) {
 	home(t, nil, 0)
-	client, status := dial(t, peer)
+	client, status := m.dial(t, peer)
 	io.WriteString(client, transaction+"DATA\r\nm\r\n.\r\n")
 	client.Close()
 	if got := <-status; got != 1 {
@@ -233,7 +273,9 @@ func TestClientGone(t *testing.T) {
 	}
 }
 
-func TestUnreadableControls(t *testing.T) {
+func TestUnreadableControls(t *testing.T) { both(t, testUnreadableControls) }
+
+func testUnreadableControls(t *testing.T, m manner) {
 	for _, name := range []string{"timeoutsmtpd", "smtpgreeting", "me", "localiphost", "badmailfrom", "databytes", "rcpthosts"} {
 		home(t, files{"smtpgreeting": absent, name: absent}, 0)
 		file := filepath.Join(conf.Home, "control", name)
@@ -241,7 +283,7 @@ func TestUnreadableControls(t *testing.T) {
 		if err := os.Mkdir(file, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		out, status := converse(t, peer, "QUIT\r\n", 100)
+		out, status := m.converse(t, peer, "QUIT\r\n", 100)
 		if want := "421 unable to read controls (#4.3.0)\r\n"; out != want || status != 1 {
 			t.Errorf("%s is a directory: told %q, status %d, want %q, status 1", name, out, status, want)
 		}
@@ -250,44 +292,52 @@ func TestUnreadableControls(t *testing.T) {
 
 // A list that breaks in the middle of a session ends it before a recipient that
 // may not be allowed is accepted.
-func TestBrokenMorercpthosts(t *testing.T) {
+func TestBrokenMorercpthosts(t *testing.T) { both(t, testBrokenMorercpthosts) }
+
+func testBrokenMorercpthosts(t *testing.T, m manner) {
 	home(t, files{"morercpthosts.cdb": strings.Repeat("\x01\x00\x00\x7f", 600)}, 0)
-	out, status := converse(t, peer, transaction+"RCPT TO:<x@more.example>\r\n"+send, 1000)
+	out, status := m.converse(t, peer, transaction+"RCPT TO:<x@more.example>\r\n"+send, 1000)
 	if want := hi + ok + ok + "421 unable to read controls (#4.3.0)\r\n"; out != want || status != 1 {
 		t.Errorf("told %q, status %d, want %q, status 1", out, status, want)
 	}
 }
 
 // Differs from qmail: the list must be there, see package rcpthosts.
-func TestNoRcpthosts(t *testing.T) {
+func TestNoRcpthosts(t *testing.T) { both(t, testNoRcpthosts) }
+
+func testNoRcpthosts(t *testing.T, m manner) {
 	home(t, files{"rcpthosts": absent}, 0)
-	out, _ := converse(t, peer, sender+"RCPT TO:<a@b.example>\r\nRCPT TO:<a>\r\nQUIT\r\n", 1000)
+	out, _ := m.converse(t, peer, sender+"RCPT TO:<a@b.example>\r\nRCPT TO:<a>\r\nQUIT\r\n", 1000)
 	if want := hi + ok + notHere + ok + bye; out != want {
 		t.Errorf("told %q, want %q", out, want)
 	}
 }
 
-func TestMaxLine(t *testing.T) {
+func TestMaxLine(t *testing.T) { both(t, testMaxLine) }
+
+func testMaxLine(t *testing.T, m manner) {
 	home(t, nil, 0)
 	for _, piece := range []int{100000, 1000} {
-		out, status := converse(t, peer, strings.Repeat("x", maxLine-1)+"\n"+"QUIT\r\n", piece)
+		out, status := m.converse(t, peer, strings.Repeat("x", maxLine-1)+"\n"+"QUIT\r\n", piece)
 		if want := hi + unknown + bye; out != want || status != 0 {
 			t.Errorf("%d bytes: told %q, status %d, want %q, status 0", maxLine, out, status, want)
 		}
-		out, status = converse(t, peer, strings.Repeat("x", maxLine)+"\nQUIT\r\n", piece)
+		out, status = m.converse(t, peer, strings.Repeat("x", maxLine)+"\nQUIT\r\n", piece)
 		if want := hi + "421 out of memory (#4.3.0)\r\n"; out != want || status != 1 {
 			t.Errorf("%d bytes: told %q, status %d, want %q, status 1", maxLine+1, out, status, want)
 		}
 	}
 }
 
-func TestMaxRecipients(t *testing.T) {
+func TestMaxRecipients(t *testing.T) { both(t, testMaxRecipients) }
+
+func testMaxRecipients(t *testing.T, m manner) {
 	home(t, nil, 0)
 	const size = 512
 	fits := maxRecipients / size
 	recipient := strings.Repeat("x", size-1-len("@here.example")) + "@here.example"
 	in := sender + strings.Repeat("RCPT TO:<"+recipient+">\r\n", fits+2) + send
-	out, status := converse(t, peer, in, 100000)
+	out, status := m.converse(t, peer, in, 100000)
 	full := "452 too many recipients (#4.5.3)\r\n"
 	if want := hi + ok + strings.Repeat(ok, fits) + full + full + goAhead; !strings.HasPrefix(out, want) || status != 0 {
 		t.Errorf("told %d times ok and %d times %q, status %d", strings.Count(out, ok), strings.Count(out, full), full, status)
@@ -315,9 +365,10 @@ func FuzzSession(f *testing.F) {
 	reply := regexp.MustCompile(`^\d\d\d[ -][^\r\n]*\r\n$`)
 	accepted := regexp.MustCompile(`(?m)^250 ok \d+ qp \d+\r$`)
 	f.Fuzz(func(t *testing.T, in string, piece int) {
+		m := manners[len(in)%len(manners)]
 		envelopes := filepath.Join(conf.Home, "envelopes")
 		os.Remove(envelopes)
-		out, status := converse(t, peer, in, max(1, piece))
+		out, status := m.converse(t, peer, in, max(1, piece))
 		for _, line := range strings.SplitAfter(out, "\n") {
 			if line != "" && !reply.MatchString(line) {
 				t.Errorf("%q is no reply", line)
