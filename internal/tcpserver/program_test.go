@@ -2,6 +2,7 @@ package tcpserver
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -16,16 +17,50 @@ import (
 	"time"
 
 	"quail/internal/prog"
+	"quail/internal/ucspi"
 	"quail/internal/warm"
 )
 
 // TestMain lets the test binary be tcpserver too, so that the tests see what an
 // administrator sees: descriptors, signals, exit statuses.
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "tcpserver" {
+	switch filepath.Base(os.Args[0]) {
+	case "tcpserver":
 		prog.Main("tcpserver", Run)
+	case "visitor":
+		visitor()
 	}
 	os.Exit(m.Run())
+}
+
+// visitor is a program that can be kept warm: the test binary under that name. It does
+// what its first argument says.
+func visitor() {
+	warm.Main("visitor", func(p *prog.Process) error {
+		what := p.Args[0]
+		switch {
+		case what == "become":
+			return &prog.Become{Args: p.Args[1:], Env: p.Env.With("BECAME", "yes")}
+		case what == "decline" && p.Warm:
+			return warm.Declined
+		}
+		c, err := ucspi.NewConn(p, patient)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		switch what {
+		case "panic":
+			panic("fault")
+		case "die":
+			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		case "echo":
+			io.Copy(c, c)
+		default:
+			fmt.Fprintf(c, "%t %d %s %q %s\n", p.Warm, p.PID, p.Dir, p.Args, p.Env.Get("TCPREMOTEIP")+p.Env.Get("FOO")+p.Env.Get("BECAME"))
+		}
+		return prog.Exit(3)
+	}, warm.Bounds{Jobs: 2000, Life: 100000, Memory: 64 << 20})
 }
 
 // patient bounds what should take no time; a test that runs into it has failed.
