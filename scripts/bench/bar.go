@@ -31,7 +31,6 @@ var bars = []bar{
 	{work: "sendmail called 500 times in a row", workload: "sendmail", host: "Quail", figure: callWall, atMost: true, factor: 1, of: "qmail in C"},
 	{work: "", workload: "sendmail", host: "Quail", figure: callCPU, atMost: true, factor: 1.3, of: "Quail", metric: startup},
 	{work: "memory of an idle SMTP connection", workload: "idle", host: "Quail", figure: kibEach, atMost: true, factor: 8},
-	{work: "", workload: "idle", host: "Quail", figure: idle, factor: crowd},
 	{work: "20,000 deferred messages in the queue", workload: "deferred", host: "Quail" + full, figure: accepted, factor: 0.9, of: "Quail"},
 	{work: "", workload: "deferred", host: "Quail" + full, figure: delivered, factor: 0.9, of: "Quail"},
 	{work: "1,000 slow or hostile clients", workload: "slow", host: "Quail", figure: molested, atMost: true, factor: 1.1, of: "Quail", metric: calm},

@@ -234,7 +234,7 @@ func (h *host) logs() string {
 	names, _ := filepath.Glob(h.path("/bench/log/*"))
 	for _, name := range names {
 		text, _ := os.ReadFile(name)
-		out.Write(text[max(0, len(text)-2000):])
+		out.Write(text[max(0, len(text)-500):])
 	}
 	return out.String()
 }

@@ -154,7 +154,8 @@ func (b *bench) method(w *strings.Builder) {
 - No host has a syslog service, so Postfix and OpenSMTPD log into nothing; Quail and Exim log into files.
 - OpenSMTPD's listen queue has five places, which no setting changes: of 20 new connections at once some wait a second for
   TCP to try again.
-- Of idle connections, Quail gets 10,000 and each of the others 2,000, unless 2 GiB are full before.
+- Of idle connections, Quail gets 10,000, or as many as this machine's limit of open files allows with two for each, and each
+  of the others 2,000, unless 2 GiB are full before.
 `)
 }
 

@@ -94,6 +94,14 @@ const (
 	roomy     = 2 << 20 // KiB
 )
 
+// affordable is how many connections a process can have that needs two descriptors for
+// each, which tcpserver does.
+func affordable() int {
+	var limit syscall.Rlimit
+	syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) // cannot fail
+	return int(limit.Max)/2 - 250
+}
+
 // crowded are all servers, ready for many connections.
 func crowded(b *bench) []variant {
 	all := servers(b)
@@ -101,15 +109,19 @@ func crowded(b *bench) []variant {
 		p := *all[i].peer
 		p.connections = gathering + 100
 		if p.name == "Quail" {
-			p.connections = crowd + 100
+			p.connections = min(crowd, affordable()) + 100
 		}
 		all[i].peer = &p
 	}
 	return all
 }
 
-// idle opens connections that say nothing once they have been greeted.
+// idle opens connections that say nothing once they have been greeted. The server has
+// been started for it: some keep the processes of earlier connections for a while.
 func (b *bench) idle(h *host) (figures, error) {
+	if err := errors.Join(h.stop(), h.start("")); err != nil {
+		return nil, err
+	}
 	var open []*session
 	defer func() {
 		for _, s := range open {
