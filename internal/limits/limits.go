@@ -94,9 +94,12 @@ func ours(dir, path string) bool {
 	return filepath.Dir(path) == filepath.Join(conf.Home, "bin")
 }
 
-// Child returns what to start instead of the program path, with the working directory
-// dir, so that it runs under the limits that this one was started with.
-func Child(dir, path string, args, env []string) (string, []string, []string) {
+// Child returns what to start instead of the program paths[0], with the working
+// directory dir, so that it runs under the limits that this one was started with. A
+// shell that sets them first can always be started; it takes the first of the paths
+// that there is.
+func Child(dir string, paths, args, env []string) (string, []string, []string) {
+	path := paths[0]
 	switch {
 	case !raised():
 		return path, args, env
@@ -109,7 +112,11 @@ func Child(dir, path string, args, env []string) (string, []string, []string) {
 			script += fmt.Sprintf("ulimit -S %s %d; ", option, saved[i].soft/1024)
 		}
 	}
-	return "/bin/sh", append([]string{"sh", "-c", script + `exec "$0" "$@"`, path}, args[1:]...), env
+	for _, path := range paths[:len(paths)-1] {
+		quoted := "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+		script += "test -x " + quoted + " && exec " + quoted + ` "$@"; `
+	}
+	return "/bin/sh", append([]string{"sh", "-c", script + `exec "$0" "$@"`, paths[len(paths)-1]}, args[1:]...), env
 }
 
 // Exec turns this process into the program path, meant from the directory dir,

@@ -33,7 +33,7 @@ func TestChildOfTheSuite(t *testing.T) {
 		{conf.Home, "bin/qmail-queue"},
 		{conf.Home, "./bin/qmail-queue"},
 	} {
-		path, args, env := Child(c.dir, c.path, []string{"x", "y"}, []string{"A=b"})
+		path, args, env := Child(c.dir, []string{c.path, "/bin/false"}, []string{"x", "y"}, []string{"A=b"})
 		if path != c.path || !slices.Equal(args, []string{"x", "y"}) || !slices.Equal(env, []string{"A=b", "QUAIL_LIMITS=30000000 -"}) {
 			t.Errorf("Child(%q, %q) = %q, %q, %q", c.dir, c.path, path, args, env)
 		}
@@ -48,7 +48,8 @@ func TestChildOfTheSuite(t *testing.T) {
 func TestChildOfOthers(t *testing.T) {
 	found(t, low, limit{20000000, math.MaxUint64, 1})
 	const program = "/bin/sh"
-	path, args, env := Child("/", program, []string{"sh", "-c", `ulimit -S -v; ulimit -S -d; echo "$@"`, "", "a b", "'"}, []string{"A=b"})
+	absent := t.TempDir() + "/it's not there"
+	path, args, env := Child("/", []string{absent, absent, program, "/bin/false"}, []string{"sh", "-c", `ulimit -S -v; ulimit -S -d; echo "$@"`, "", "a b", "'"}, []string{"A=b"})
 	cmd := exec.Cmd{Path: path, Args: args, Env: env}
 	out, err := cmd.CombinedOutput()
 	if want := "29296\n19531\na b '\n"; string(out) != want || err != nil {
@@ -62,7 +63,7 @@ func TestChildOfOthers(t *testing.T) {
 func TestNothingToHandOn(t *testing.T) {
 	found(t, unlimited, unlimited)
 	args, env := []string{"x"}, []string{"A=b"}
-	if path, a, e := Child("/", "/bin/x", args, env); path != "/bin/x" || !slices.Equal(a, args) || !slices.Equal(e, env) {
+	if path, a, e := Child("/", []string{"/bin/x"}, args, env); path != "/bin/x" || !slices.Equal(a, args) || !slices.Equal(e, env) {
 		t.Errorf("Child = %q, %q, %q", path, a, e)
 	}
 }

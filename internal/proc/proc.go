@@ -60,14 +60,15 @@ func (c Command) Start() (*Child, error) {
 	if search == nil {
 		search = c.Env
 	}
-	for _, path := range prog.Candidates(c.Args[0], search, c.Dir) {
+	paths := prog.Candidates(c.Args[0], search, c.Dir)
+	for i, path := range paths {
 		// A fork is a high price for learning that a file is not there. But what another
 		// user may name is not for us to look at.
 		if c.As == nil && absent(path) {
 			continue
 		}
 		var process *os.Process
-		program, args, env := limits.Child(c.Dir, path, c.Args, c.Env)
+		program, args, env := limits.Child(c.Dir, paths[i:], c.Args, c.Env)
 		attr.Env = append([]string{}, env...) // nil would stand for ours
 		process, err = os.StartProcess(program, args, attr)
 		if err == nil {
