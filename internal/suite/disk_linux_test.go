@@ -306,8 +306,10 @@ func (s *suite) unbounced(d disk, p *process) {
 	}
 
 	// A failure that cannot be noted is not forgotten, nor is the message tried again.
-	s.inject("joe-bounces@"+me, "joe-dead@"+me, "Subject: fifth\n\n")
+	// (To two, as above.)
+	s.enter("joe-bounces@"+me, []string{"joe-dead@" + me, "joe-bounces@" + me}, "Subject: fifth\n\n")
 	s.wait("to local joe-dead@")
+	s.outcome("joe-bounces@"+me, 1)
 	d.leave(0)
 	tell()
 	s.wait("alert: unable to append to bounce message; HELP! sleeping...\n")
@@ -332,8 +334,8 @@ func (s *suite) unbounced(d disk, p *process) {
 	s.settled(2)
 	mail := s.mail("u/joe/Maildir")
 	find(s.t, mail, "\nSubject: sixth\n")
-	if len(mail) != 7 {
-		s.t.Errorf("%d messages arrived, want 7", len(mail))
+	if len(mail) != 8 {
+		s.t.Errorf("%d messages arrived, want 8", len(mail))
 	}
 	s.keeps()
 }
