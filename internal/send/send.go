@@ -34,6 +34,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"quail/internal/conf"
 	"quail/internal/control"
 	"quail/internal/durable"
@@ -90,6 +92,7 @@ type sender struct {
 	passed    int               // how many of them this walk has met
 	resting   bool              // the next walk has to wait
 	preparing int               // messages on whose files others work for us
+	room      chan struct{}     // one entry for each of those who have files open for it
 	debris    scan
 
 	loading scan              // of what was in the queue at start
@@ -151,9 +154,23 @@ func newSender(p *prog.Process, dir queue.Dir) *sender {
 	return &sender{
 		p: p, log: journal{w: p.Stdin}, dir: dir, syncs: durable.NewGroup(string(dir), p.Now), control: control.In(conf.Home),
 		events: make(chan func(), eventsATurn), sleep: time.NewTimer(0),
+		room:  make(chan struct{}, atOnce(openFiles())),
 		taken: map[queue.ID]bool{}, left: map[queue.ID]bool{}, bounces: bounces{of: map[queue.ID]bool{}},
 	}
 }
+
+// openFiles returns how many files this process may have open.
+func openFiles() int {
+	var files unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) != nil {
+		return leastFiles
+	}
+	return int(min(uint64(files.Cur), mostFiles))
+}
+
+// atOnce returns how many messages may have files open for being prepared: where files
+// are few others wait, since a message that cannot be opened is left alone for long.
+func atOnce(files int) int { return max(1, (files-leastFiles)/filesEach) }
 
 func (s *sender) cannotStart(why string) error {
 	s.log.alert("cannot start: " + why)

@@ -13,6 +13,11 @@ import (
 // the results: preprocessing never waits for deliveries nor they for it.
 const (
 	maxPreparing = 20 // messages at once
+	// Files of qmail-send: those that are always open, with one for each channel and
+	// a few for whatever has to be looked at; and those of a message being prepared.
+	leastFiles = 28
+	filesEach  = 6
+	mostFiles  = 2000
 	// maxHeld is how many messages wait for a delivery straight from todo, on each
 	// channel: a minute at the longest. All others are preprocessed at once.
 	maxHeld  = 1000
@@ -97,6 +102,7 @@ func (s *sender) canTake() bool {
 // now, no other scan takes them.
 func (s *sender) readTodo(ids []queue.ID) {
 	go func() {
+		s.room <- struct{}{}
 		looks := make([]func(), len(ids))
 		for i, id := range ids {
 			todo, recipient, single := s.dir.Single(id)
@@ -109,6 +115,7 @@ func (s *sender) readTodo(ids []queue.ID) {
 				}
 			}
 		}
+		<-s.room
 		s.events <- func() {
 			for _, look := range looks {
 				look()
@@ -130,7 +137,9 @@ func (s *sender) preprocessNow(id queue.ID) {
 func (s *sender) preprocess(id queue.ID, by queue.Preprocessor, then func(queue.Preprocessed, error)) {
 	s.preparing++
 	go func() {
+		s.room <- struct{}{}
 		done, err := s.dir.Preprocess(id, by)
+		<-s.room
 		s.events <- func() {
 			s.preparing--
 			then(done, err)

@@ -497,3 +497,22 @@ func TestManyRecipients(t *testing.T) {
 		t.Errorf("files %q, finished %v", got, s.finished)
 	}
 }
+
+// With few descriptors few messages are prepared at once, and each in its turn. With 40
+// of them most used to be left until the next look at all of todo.
+func TestFewFiles(t *testing.T) {
+	for files, want := range map[int]int{3: 1, 40: 2, 1024: 166} {
+		if got := atOnce(files); got != want {
+			t.Errorf("with %d files %d messages are prepared at once, want %d", files, got, want)
+		}
+	}
+	s := newTestSender(t)
+	s.room = make(chan struct{}, 1)
+	for id := range queue.ID(50) {
+		s.queued(id+1, "joe@me.example", "ann@me.example")
+	}
+	s.takeUp()
+	if got := len(s.channels[queue.Local].due); got != 50 || len(s.room) != 0 {
+		t.Errorf("%d messages are prepared, %d have files open", got, len(s.room))
+	}
+}
