@@ -21,7 +21,7 @@ const (
 
 // Bounds on commands that lead to no message.
 const (
-	patience = 100              // of them in a row are answered at once
+	patience = 10               // of them in a row are answered at once
 	turn     = time.Millisecond // for each further one of any session
 )
 
