@@ -18,9 +18,13 @@ type socket struct {
 	raw  syscall.RawConn
 }
 
-// pair returns the two ends of a new connection.
+// pair returns the two ends of a new connection. Theirs waits, as any program expects
+// of its descriptors.
 func pair() (ours *socket, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(fds[0], true)
+	}
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
