@@ -102,6 +102,8 @@ type killer struct {
 	mu    sync.Mutex
 	kills map[string]int
 	warm  map[string]int // of these, processes that were warm
+	// atRisk is how many copies the kills can have cost.
+	atRisk map[string]int
 }
 
 // checkWarm makes sure that those who can be warm were hit when they were.
@@ -212,13 +214,14 @@ func (k *killer) kill(pid int, program string) bool {
 	if name, _, ok := sight(pid); !ok || name != program {
 		return false
 	}
-	warm := isWarm(pid)
+	warm, copies := isWarm(pid), atRisk(program)
 	if syscall.Kill(pid, syscall.SIGKILL) != nil {
 		return false
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.kills[program]++
+	k.atRisk[program] += copies
 	if warm {
 		k.warm[program]++
 	}

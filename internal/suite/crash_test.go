@@ -107,11 +107,11 @@ const (
 	atOnce    = 20  // deliveries on each channel
 	sessions  = 6   // by SMTP
 	toEach    = 2   // recipients of a letter
-	unsettled = 300 // deliveries that are over and wait for qmail-clean
+	unsettled = 300 // deliveries straight from todo that are over and wait for qmail-clean
 )
 
-// atRisk is how many copies beyond the first the death of a program can cost: those of
-// the jobs in its hands, which may have been done while nobody hears of it.
+// atRisk is how many copies beyond the first the death of a program now can cost: those
+// of the jobs in its hands, which may have been done while nobody hears of it.
 func atRisk(program string) int {
 	job, session := atOnce, sessions*toEach
 	if *cold {
@@ -129,7 +129,8 @@ func atRisk(program string) int {
 	case takesMessages: // for clients, and for forwards and bounces
 		return (sessions+2)*toEach + atOnce + atOnce
 	case "qmail-send", "qmail-clean", "splogger":
-		return 2*atOnce + unsettled
+		inTodo, _ := filepath.Glob(filepath.Join(home, "queue/todo/*"))
+		return 2*atOnce + min(unsettled, len(inTodo))
 	}
 	return 0 // those who only pass jobs on, or change nothing
 }
@@ -141,8 +142,8 @@ func (c *crash) duplicates() (all, most int) {
 	for _, n := range places {
 		all += n.duplicates
 	}
-	for program, kills := range c.killer.kills {
-		most += kills * atRisk(program)
+	for _, n := range c.killer.atRisk {
+		most += n
 	}
 	return all, most
 }
@@ -188,7 +189,7 @@ func newCrash(t *testing.T, plan crashPlan) *crash {
 		}
 	})
 	seed := uint64(time.Now().UnixNano())
-	c.killer = &killer{victims: plan.victims, pause: plan.pause, random: rand.New(rand.NewPCG(seed, 1)), kills: map[string]int{}, warm: map[string]int{}}
+	c.killer = &killer{victims: plan.victims, pause: plan.pause, random: rand.New(rand.NewPCG(seed, 1)), kills: map[string]int{}, warm: map[string]int{}, atRisk: map[string]int{}}
 	c.load = &load{
 		s: s, port: freePort(t), greeting: fmt.Sprintf("crash-%d.example", os.Getpid()), largest: plan.largest, random: rand.New(rand.NewPCG(seed, 2)),
 		begun: map[int]letter{}, sent: map[int]letter{},
@@ -343,7 +344,7 @@ func (c *crash) report() {
 	fmt.Fprintf(&b, "%-18s %5s %8s %8s\n", "", "", "warm", "at most")
 	for _, program := range slices.Sorted(maps.Keys(c.killer.kills)) {
 		n := c.killer.kills[program]
-		fmt.Fprintf(&b, "%-18s %5d %8d %8d\n", program, n, c.killer.warm[program], n*atRisk(program))
+		fmt.Fprintf(&b, "%-18s %5d %8d %8d\n", program, n, c.killer.warm[program], c.killer.atRisk[program])
 	}
 	duplicates, most := c.duplicates()
 	fmt.Fprintf(&b, "%-18s %5d %8s %8d\n\n%-14s %12s %6s %10s\n", "all", total, "", most, "letters to", "acknowledged", "lost", "duplicates")
@@ -354,9 +355,18 @@ func (c *crash) report() {
 	fmt.Fprintf(&b, "%-14s %12s %6s %10d\n", "all", "", "", duplicates)
 	fmt.Fprintf(&b, "%d letters acknowledged after %d attempts that were not", len(c.load.sent), c.load.again)
 	c.t.Log(b.String())
-	// go test shows that only when asked to, or when something has failed.
-	if err := os.WriteFile(filepath.Join(*work, c.t.Name()+".report"), []byte(b.String()+"\n"), 0o644); err != nil {
-		c.t.Error(err)
+	keepReport(c.t, b.String())
+}
+
+// keepReport puts what a test has counted where scripts/test finds it. go test shows it
+// only when asked to, or when something has failed.
+func keepReport(t testing.TB, text string) {
+	kind := "warm"
+	if *cold {
+		kind = "cold"
+	}
+	if err := os.WriteFile(filepath.Join(*work, t.Name()+"."+kind+".report"), []byte(text+"\n"), 0o644); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -348,7 +348,7 @@ func TestMixedLocal(t *testing.T) {
 		"hear " + s.quoted("J#␀0 1 1␀HOME␀10␀bin/qmail-local␀--␀joe␀JOE␀joe-two␀-␀two␀me.example␀far@away.example␀./Maildir/␀"+searched),
 		`put 1 "no more\n"`, `close`, `say "D$1\x0025600\x00"`,
 		"hear " + s.quoted("J#␀0 1 1␀HOME␀10␀bin/qmail-local␀--␀joe␀JOE␀joe-three␀-␀three␀me.example␀far@away.example␀./Maildir/␀"+searched),
-		`put 1 "not cold\n"`, `close`, `say "B$1\x00/\x003\x00/bin/sh\x00-c\x00echo $$became; pwd\x00became=else\x00"`,
+		`put 1 "not cold\n"`, `close`, `say "B$1\x00/\x003\x00/bin/sh\x00-c\x00echo $became; pwd\x00became=else\x00"`,
 		`say "R\x00"`, `ended`,
 	}, "\n"))
 	s.joe(".qmail-default", "./Maildir/\n", 0o644)
