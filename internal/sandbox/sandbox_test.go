@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 
 // walled builds a wall around this process and says what it can still do.
 func walled(dir string) {
-	network := map[string]Network{"none": None, "callers": Callers, "clients": Clients}[os.Getenv("QUAIL_TEST_NETWORK")]
+	network := map[string]Network{"none": None, "callers": Callers, "host": Host, "clients": Clients}[os.Getenv("QUAIL_TEST_NETWORK")]
 	w := Wall{Read: []string{dir + "/read", dir + "/absent"}, Write: []string{dir + "/write"}, Network: network}
 	if err := w.Build(); err != nil {
 		fmt.Println("build", err)
@@ -55,6 +55,8 @@ func walled(dir string) {
 	say("inet", err)
 	_, err = syscall.Socket(syscall.AF_PACKET, syscall.SOCK_RAW, 0)
 	say("packet", err)
+	_, err = syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW, syscall.NETLINK_ROUTE)
+	say("netlink", err)
 	_, err = net.Listen("tcp4", "127.0.0.1:0")
 	say("listen", err)
 	// Descriptor 0 is no socket: that is found out where the call is not refused.
@@ -80,9 +82,10 @@ func walled(dir string) {
 
 func TestWall(t *testing.T) {
 	for network, want := range map[string]string{
-		"none":    "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet no|packet no|listen no|accept no|setuid no|exec no",
-		"callers": "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet no|packet no|listen no|accept yes|setuid no|exec no",
-		"clients": "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet yes|packet no|listen no|accept no|setuid no|exec no",
+		"none":    "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet no|packet no|netlink no|listen no|accept no|setuid no|exec no",
+		"callers": "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet no|packet no|netlink no|listen no|accept yes|setuid no|exec no",
+		"host":    "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet no|packet no|netlink yes|listen no|accept no|setuid no|exec no",
+		"clients": "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet yes|packet no|netlink yes|listen no|accept no|setuid no|exec no",
 	} {
 		dir := t.TempDir()
 		for _, d := range []string{"read", "write"} {

@@ -26,7 +26,11 @@ import (
 // The test binary is also the program that is kept warm, under the name "jobs".
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "jobs" {
-		Main("jobs", jobs, Bounds{Jobs: 3, Life: 50, Memory: 64 << 20, End: func() {
+		wall := func(p *prog.Process) error {
+			p.Walled = true
+			return nil
+		}
+		Main("jobs", jobs, Bounds{Jobs: 3, Life: 50, Memory: 64 << 20, Wall: wall, End: func() {
 			if atEnd != "" {
 				os.WriteFile(atEnd, nil, 0o600)
 			}
@@ -43,6 +47,21 @@ func jobs(p *prog.Process) error {
 	switch p.Args[0] {
 	case "tell": // everything there is to know
 		fmt.Fprintf(p.Stdout, "%q %q %s %t %d\n", p.Args, p.Env, p.Dir, p.Warm, os.Getpid())
+	case "walled":
+		fmt.Fprintln(p.Stdout, p.Walled)
+	case "pause": // twice, until descriptor 0 ends, and then as it is told
+		wait := func(resume func()) {
+			go func() {
+				io.Copy(io.Discard, p.Stdin)
+				resume()
+			}()
+		}
+		return &Pause{Wait: wait, Then: func(*prog.Process) error {
+			return &Pause{Wait: wait, Then: func(p *prog.Process) error {
+				p.Args = p.Args[1:]
+				return jobs(p)
+			}}
+		}}
 	case "cat":
 		io.Copy(p.Stdout, p.Stdin)
 	case "exit":
@@ -538,5 +557,44 @@ func BenchmarkJob(b *testing.B) {
 			b.Fatal(err)
 		}
 		<-ended
+	}
+}
+
+// A job that pauses is under way until it has really ended, and ends as any other.
+func TestPause(t *testing.T) {
+	b := newBench(t)
+	for _, c := range []struct {
+		args   []string
+		status int
+		output string
+	}{
+		{[]string{"exit", "7"}, 7 << 8, ""},
+		{[]string{"panic"}, 111 << 8, "jobs: fatal: internal error at keeper_test.go:"},
+		{[]string{"become", "a"}, 0, "a\n"},
+		{[]string{"decline"}, 111 << 8, ""}, // cold, where "pause" is no end of a job
+	} {
+		r, w, _ := os.Pipe()
+		wait := b.begin(r, append([]string{"pause"}, c.args...)...)
+		if other := b.run("exit", "3"); other.status != 3<<8 {
+			t.Errorf("beside one that pauses: status %d", other.status)
+		}
+		w.Close()
+		got := wait()
+		r.Close()
+		if got.status != c.status || !strings.HasPrefix(got.output, c.output) {
+			t.Errorf("pause, then %q: status %d, %q; want %d, %q", c.args, got.status, got.output, c.status, c.output)
+		}
+	}
+}
+
+// A wall is built around a warm process, and not around a job of its own.
+func TestWall(t *testing.T) {
+	b := newBench(t)
+	if got := b.run("walled").output; got != "true\n" {
+		t.Errorf("warm: walled is %q", got)
+	}
+	b.install("")
+	if got := b.run("walled").output; got != "false\n" {
+		t.Errorf("cold: walled is %q", got)
 	}
 }
