@@ -49,6 +49,7 @@ const (
 	retrySystem = 123   // after trouble with files
 	rescanMess  = 76431 // debris is looked for
 	retryDisk   = 10    // where nothing goes on before it works
+	retryFiles  = 1     // where there were too few descriptors
 	maxSleep    = 86400
 	// While a bounce is on its way into the queue todo and the next bounce wait this
 	// long, so that the log has "bounce msg" before the bounce's own "new msg". A

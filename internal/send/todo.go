@@ -5,6 +5,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"quail/internal/delivery"
 	"quail/internal/queue"
 )
@@ -210,6 +212,10 @@ func (s *sender) preprocessed(id queue.ID, done queue.Preprocessed, err error) {
 			return
 		}
 		s.log.trouble(doing, n, "")
+		// Descriptors are not missing for long: the next walk may be far away.
+		if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+			s.later(retryFiles, func() { s.triggered = true })
+		}
 		return
 	}
 	s.remove("todo", id, func(removed bool) {

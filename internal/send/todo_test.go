@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -507,6 +508,11 @@ func TestFewFiles(t *testing.T) {
 		}
 	}
 	s := newTestSender(t)
+	s.preprocessed(24, queue.Preprocessed{}, &os.PathError{Op: "open", Path: "x", Err: syscall.EMFILE})
+	if len(s.pauses) != 1 || s.pauses[0].at != s.now+1 {
+		t.Errorf("after trouble with descriptors todo is looked at %v", s.pauses)
+	}
+	s.said()
 	s.room = make(chan struct{}, 1)
 	for id := range queue.ID(50) {
 		s.queued(id+1, "joe@me.example", "ann@me.example")
