@@ -15,7 +15,8 @@
 // number or the name of a service; 0 lets the system choose.
 //
 //	-q, -Q, -v    write nothing, errors (the default), errors and connections
-//	-c limit      at most so many connections at once; others wait (40)
+//	-c limit      at most so many connections at once; others wait (40). The limit on
+//	              open files is raised for them as far as it may be
 //	-x rules.cdb  allow, deny or set variables by rules made with tcprules
 //	-X            allow all while rules.cdb does not exist
 //	-B banner     send banner at once, before names, user and rules
@@ -31,6 +32,10 @@
 //	-l localname  value of TCPLOCALHOST, instead of asking for it
 //	-r, -R        ask the client's ident server for the user (default), or do not
 //	-t timeout    seconds that ident server has in all (26)
+//
+// A program that can be kept running between connections is (package warm): many
+// connections are then served by one process, and the numbers in the log, above all
+// process ids, are those of its jobs. SIGUSR1 has the log say how many there were.
 //
 // SIGTERM ends tcpserver; programs that it started live on. $DNSCACHEIP names the
 // name servers to ask, if not those of resolv.conf.

@@ -1,7 +1,6 @@
 package tcpserver
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -254,47 +253,4 @@ func TestWarmQuiet(t *testing.T) {
 	if _, rest := s.stop(); rest != "" {
 		t.Errorf("with -q the log is %q", rest)
 	}
-}
-
-// TestWarmIdle bounds what a connection costs tcpserver while a warm program has it.
-func TestWarmIdle(t *testing.T) {
-	program := install(t, t.TempDir(), warm.Mark)
-	s := start(t, []string{"-HR", "-l0", "-c4000", "-b4000", "127.0.0.1", "0", program, "echo"})
-	echoes(t, s.dial("127.0.0.1"), "first")
-	before := unique(t, s.cmd.Process.Pid)
-	const n = 1500
-	for range n {
-		c := s.dial("127.0.0.1")
-		echoes(t, c, "x")
-	}
-	// What the burst left goes when it is over.
-	each := 0
-	for deadline := time.Now().Add(patient); ; time.Sleep(50 * time.Millisecond) {
-		each = (unique(t, s.cmd.Process.Pid) - before) / n
-		if each <= 3000 {
-			t.Logf("%d bytes a connection", each)
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Errorf("%d bytes a connection, want 3000", each)
-			break
-		}
-	}
-}
-
-// unique returns the memory that a process has to itself, in bytes.
-func unique(t *testing.T, pid int) (sum int) {
-	t.Helper()
-	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for in := bufio.NewScanner(f); in.Scan(); {
-		var kb int
-		if n, _ := fmt.Sscanf(in.Text(), "Private_Dirty: %d kB", &kb); n == 1 {
-			sum += kb << 10
-		}
-	}
-	return sum
 }
