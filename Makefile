@@ -17,6 +17,7 @@ PROFILE  =
 DESTDIR  =
 PORT     = 2525
 FUZZTIME = 10s
+TIME     = 1h
 BENCH    =
 BIN      = bin
 
@@ -101,9 +102,12 @@ benchstat: ## measure the hot paths and compare them with testdata/bench/baselin
 	@$(GO) run $(BENCHSTAT) testdata/bench/baseline.txt bin/benchmarks.txt
 	@echo 'cp bin/benchmarks.txt testdata/bench/baseline.txt makes this the new baseline'
 
+soak: ## run a suite under load for TIME=1h and see whether anything grows
+	@CGO_ENABLED=0 $(GO) test -timeout 0 -v -run 'TestSoak$$' ./internal/suite -args -soak $(TIME)
+
 cross: ## build and vet for the other platforms
 	@for p in $(CROSS); do echo "$$p"; \
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build ./... && \
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; done
 
-.PHONY: help build install run test fmt vet fuzz bench benchstat cross
+.PHONY: help build install run test fmt vet fuzz bench benchstat soak cross
