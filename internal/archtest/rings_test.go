@@ -11,7 +11,7 @@ import (
 // by the same ring and the ones below it. Whatever is not listed is a program, and
 // programs are imported by commands alone. See ARCHITECTURE.md.
 const rings = `
-	contracts: conf errno cdb envelope mailaddr netstring dottext received rfc822 delivery dotqmail users tcprules submission
+	contracts: conf errno fault cdb envelope mailaddr netstring dottext received rfc822 delivery dotqmail users tcprules submission
 	state:     durable queue control rcpthosts maildir mbox tcpto relayctl cdbfile
 	system:    limits prog proc warm privs sandbox ucspi resolve submit localaddr addrwatch spawn localsocket
 `
@@ -30,6 +30,8 @@ var testOnly = map[string]string{
 	"internal/dnstest":        "answers DNS questions for tests",
 	"internal/suite":          "runs the built programs together",
 	"internal/suite/earlyack": "is put in qmail-queue's place to prove that the crash test can fail",
+	"internal/suite/flood":    "does to the queue's socket what an enemy would",
+	"internal/suite/standin":  "plays the other side of recorded conversations, for a warm program",
 	"internal/suite/killat":   "kills a program in every state that it can be in, for the crash tests",
 }
 

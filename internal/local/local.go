@@ -28,6 +28,7 @@ import (
 	"quail/internal/dotqmail"
 	"quail/internal/durable"
 	"quail/internal/errno"
+	"quail/internal/fault"
 	"quail/internal/maildir"
 	"quail/internal/prog"
 )
@@ -84,6 +85,7 @@ func (w *Program) Run(p *prog.Process) error {
 			return err
 		}
 	}
+	fault.In(j.to.Local)
 	body, err := j.instructions(fallback)
 	if err != nil {
 		return err

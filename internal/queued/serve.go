@@ -13,6 +13,7 @@ import (
 	"quail/internal/conf"
 	"quail/internal/durable"
 	"quail/internal/envelope"
+	"quail/internal/fault"
 	"quail/internal/localsocket"
 	"quail/internal/privs"
 	"quail/internal/prog"
@@ -241,6 +242,7 @@ func (sv *server) enter(s queue.Submission) (status int) {
 			status = envelope.StatusBug
 		}
 	}()
+	fault.Of(s.UID)
 	_, err := sv.dir.Enter(s)
 	var failed *queue.StatusError
 	switch {

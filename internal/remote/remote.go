@@ -40,6 +40,7 @@ import (
 	"quail/internal/addrwatch"
 	"quail/internal/conf"
 	"quail/internal/control"
+	"quail/internal/fault"
 	"quail/internal/localaddr"
 	"quail/internal/prog"
 	"quail/internal/resolve"
@@ -126,6 +127,7 @@ const (
 // Stdin, reports on Stdout. Who cannot be told is not told. It fails only where
 // the job that it shared a transaction with did.
 func (r *Remote) Deliver(p *prog.Process) error {
+	fault.In(p.Args...)
 	if len(p.Args) < 3 {
 		say(p, nil, usage)
 		return nil

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"strings"
 
+	"quail/internal/fault"
 	"quail/internal/mailaddr"
 	"quail/internal/prog"
 )
@@ -131,6 +132,7 @@ func (s *session) rcpt(arg string) error {
 		return nil
 	}
 	recipient, ok, err := s.address(arg)
+	fault.In(recipient)
 	switch {
 	case err != nil:
 		return s.die(replyMyIP)

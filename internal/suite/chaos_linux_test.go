@@ -4,13 +4,18 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"quail/internal/fault"
 )
 
 // One warm process serves many. Whatever happens to it, the jobs in its hands are put
@@ -337,4 +342,71 @@ func TestChaosMemory(t *testing.T) {
 	starve(t, "data", func(c *chaos, pid int) func() {
 		return c.limit(pid, "data", memory(pid, "VmData"))
 	})
+}
+
+// One job that panics is put off; those that share its process are not touched. The
+// programs are built with the tag fault, and panic where fault.Word asks for it.
+func TestChaosPanic(t *testing.T) {
+	if warmOnly(t) {
+		return
+	}
+	faulty := filepath.Join(*work, "faulty")
+	must(t, "make", "-C", "../..", "--no-print-directory", "build", "QMAIL="+home, "BIN="+faulty, "TAGS=-tags fault")
+	s := install(t)
+	for _, program := range []string{"qmail-local", "qmail-remote", "qmail-smtpd", "qmail-queued"} {
+		file := s.path("bin/" + program)
+		must(t, "cp", filepath.Join(faulty, program), file+".new")
+		must(t, "sh", "-c", `chmod --reference="$0" "$0.new" && chown --reference="$0" "$0.new" && mv "$0.new" "$0"`, file)
+	}
+	far := serve(t, nil)
+	s.control("rcpthosts", me+"\nfar.example\n")
+	s.control("smtproutes", ":"+far.route()+"\n")
+	s.joe(".qmail-default", "./Maildir/\n", 0o644)
+	s.start()
+	port := s.smtpd()
+	held := dial(t, port) // a session that goes on while others crash
+	io.WriteString(held, smtpMail)
+	for _, c := range []struct{ to, report string }{
+		{"joe-" + fault.Word + "@" + me, "internal_error_at_local.go:"},
+		{fault.Word + "@far.example", ""},
+	} {
+		wait := s.together(t, c.to, "joe-x@"+me, "you@far.example")
+		if got := s.outcome(c.to, 1); !strings.HasPrefix(got, "deferral: ") || !strings.Contains(got, c.report) {
+			t.Errorf("to %s: %q, want a deferral", c.to, got)
+		}
+		wait()
+	}
+	if got := talk(t, port, "HELO x\r\nMAIL FROM:<>\r\nRCPT TO:<"+fault.Word+"@"+me+">\r\n"+smtpQuit); strings.Contains(got, "\r\n5") || strings.HasSuffix(got, smtpBye) {
+		t.Errorf("where qmail-smtpd panics the client is told %q", got)
+	}
+	if root {
+		cmd := exec.Command(s.path("bin/sendmail"), "-f", "", "joe@"+me)
+		cmd.Stdin = strings.NewReader("Subject: panic\n\n")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: fault.UID, Gid: fault.UID}}
+		if out, err := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != 111 {
+			t.Errorf("where qmail-queued panics sendmail says %q, %v", out, err)
+		}
+	}
+	io.WriteString(held, "Subject: held\r\n\r\n.\r\n"+smtpQuit)
+	if got, _ := io.ReadAll(held); !strings.HasSuffix(reQueued.ReplaceAllString(string(got), "250 queued"), smtpQueued+smtpBye) {
+		t.Errorf("the session beside it is told %q", got)
+	}
+	s.outcome("joe@"+me, 1)
+	s.noBounces()
+}
+
+// together sends messages at once to all of these, the first of whom has none, and
+// returns a function that waits for the others'.
+func (s *suite) together(t testing.TB, first string, others ...string) (wait func()) {
+	t.Helper()
+	before := s.outcomes()
+	s.enter("", append([]string{first}, others...), "Subject: panic\n\n")
+	return func() {
+		t.Helper()
+		for _, to := range others {
+			if got := s.outcome(to, len(before[to])+1); !strings.HasPrefix(got, "success: ") {
+				t.Errorf("beside %s: to %s: %q", first, to, got)
+			}
+		}
+	}
 }

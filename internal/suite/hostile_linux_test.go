@@ -37,6 +37,7 @@ func TestHostileProgram(t *testing.T) {
 	}
 	c := newChaos(t)
 	c.rough("joe has his own idea of qmail-local")
+	c.excuse(foreign, "what joe becomes")
 	c.standIn("qmail-local", "")
 	if err := os.Remove(c.path("bin/qmail-local.play")); err != nil {
 		t.Fatal(err)

@@ -248,7 +248,7 @@ func (s *suite) checkTemperature() {
 	}
 	for program, sum := range sums {
 		if *cold {
-			if sum.warm > 0 {
+			if sum.warm > 0 && program != "qmail-queued" { // who is not there but where a test brings it
 				s.t.Errorf("in a cold run: %s: %+v", program, sum)
 			}
 			continue

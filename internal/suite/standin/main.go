@@ -29,6 +29,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -120,7 +121,7 @@ func (p *player) step(line string) (err error) {
 			return fmt.Errorf("%d bytes more, %v", k, err)
 		}
 	case "stay":
-		select {}
+		time.Sleep(time.Hour)
 	default:
 		return fmt.Errorf("what?")
 	}
