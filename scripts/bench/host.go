@@ -33,7 +33,10 @@ type host struct {
 	medium  string
 	root    string
 	address string // of its SMTP service, host:port
-	group   group
+	all     group  // of the bench
+	group   group  // of what runs now
+	starts  int
+	traced  bool // the run is one of counting, not of timing
 	running []*process
 	share   int // how many messages it gets in a round
 	at      int // how many hosts there have been
@@ -79,9 +82,7 @@ func (b *bench) newHost(p *peer, variant, medium string) (*host, error) {
 	if _, err := run("ip", "address", "add", strings.TrimSuffix(h.address, ":25")+"/8", "dev", "lo"); err != nil {
 		return nil, err
 	}
-	if h.group, err = newGroup(b.group, fmt.Sprint(h.at)); err != nil {
-		return nil, err
-	}
+	h.all = b.group
 	if err := h.furnish(); err != nil {
 		return nil, fmt.Errorf("setting up %s: %w", h.title(), err)
 	}
@@ -175,7 +176,13 @@ type process struct {
 
 // start starts all services, under strace if there is to be a trace, and waits until
 // SMTP is answered.
-func (h *host) start(trace string) error {
+func (h *host) start(trace string) (err error) {
+	// A group in which something was killed kills who comes later.
+	h.starts++
+	h.traced = trace != ""
+	if h.group, err = newGroup(h.all, fmt.Sprintf("%d-%d", h.at, h.starts)); err != nil {
+		return err
+	}
 	for _, s := range h.services(h) {
 		g, err := newGroup(h.group, s.name)
 		if err != nil {
@@ -241,28 +248,47 @@ func (h *host) logs() string {
 
 // stop asks the services to end, the last one first, and ends what is left of them.
 func (h *host) stop() error {
+	if h.group == "" {
+		return nil
+	}
 	for i := len(h.running) - 1; i >= 0; i-- {
 		p := h.running[i]
-		syscall.Kill(p.Process.Pid, syscall.SIGTERM) // nothing happens if it has ended
+		syscall.Kill(h.main(p), syscall.SIGTERM) // nothing happens if it has ended
 		select {
 		case <-p.ended:
 		case <-time.After(5 * time.Second):
 		}
+	}
+	// What they have started gets a moment to end, and to say what it did.
+	for end := time.Now().Add(5 * time.Second); len(h.group.processes()) > 0 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
 	}
 	err := h.group.end()
 	for _, p := range h.running {
 		<-p.ended
 	}
 	h.running = nil
+	h.group.remove()
 	return err
+}
+
+// main is the process of a service itself: strace, which is its parent, keeps signals
+// from it.
+func (h *host) main(p *process) int {
+	pid := p.Process.Pid
+	if h.traced {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid))
+		fmt.Sscan(string(text), &pid)
+	}
+	return pid
 }
 
 // discard stops h and frees its medium.
 func (h *host) discard(keep string) error {
 	err := h.stop()
-	h.group.remove()
 	if keep != "" {
-		_, failed := run("cp", "-r", h.path("/bench/log"), filepath.Join(keep, fmt.Sprintf("%s%s-%d", h.dir(), h.variant, h.at)))
+		_, failed := run("sh", "-c", `mkdir "$2" && cp -r "$1"/bench/log/. "$2" && for f in "$1"/trace.*; do test ! -f "$f" || cp "$f" "$2"; done`,
+			"sh", h.root, filepath.Join(keep, fmt.Sprintf("%s%s-%d", h.dir(), h.variant, h.at)))
 		err = errors.Join(err, failed)
 	}
 	_, failed := h.sh("rm -rf /bench/*")

@@ -31,8 +31,12 @@ func qmailServices(home, tcpserver string) func(h *host) []service {
 		if h.connections > 0 {
 			connections = h.connections
 		}
-		smtp := fmt.Sprintf("PATH=%s/bin:$PATH exec %s -HR -l 0 -c %d -b 4096 -u $(id -u qmaild) -g $(id -g qmaild) %s %s qmail-smtpd",
-			home, tcpserver, connections, address, port)
+		options := "-HR"
+		if h.traced {
+			options = "-vHR" // it says what it did with its jobs, and every connection
+		}
+		smtp := fmt.Sprintf("PATH=%s/bin:$PATH exec %s %s -l 0 -c %d -b 4096 -u $(id -u qmaild) -g $(id -g qmaild) %s %s qmail-smtpd",
+			home, tcpserver, options, connections, address, port)
 		return []service{
 			{name: "qmail-start", argv: []string{"/usr/bin/env", "-", "PATH=" + home + "/bin:/usr/bin:/bin", home + "/bin/qmail-start", "./Maildir/"}},
 			{name: "tcpserver", argv: []string{"/bin/sh", "-c", smtp}, front: true},
