@@ -29,7 +29,11 @@ func (b *bench) report() error {
 	b.colds(&w)
 	b.method(&w)
 	b.configurations(&w)
-	return os.WriteFile(b.out, []byte(w.String()), 0o644)
+	text := w.String()
+	if b.qmail != "" {
+		text = strings.ReplaceAll(text, b.qmail, "HOME")
+	}
+	return os.WriteFile(b.out, []byte(text), 0o644)
 }
 
 // machine says what was run where.
