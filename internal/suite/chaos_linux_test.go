@@ -53,6 +53,8 @@ func newChaos(t testing.TB) *chaos {
 	s := install(t)
 	c := &chaos{suite: s, far: serve(t, nil), come: map[string]int{}}
 	s.control("smtproutes", ":"+c.far.route()+"\n")
+	s.control("concurrencylocal", "120\n")
+	s.control("concurrencyremote", "120\n")
 	s.mkdir("u/ann", 0o755, annUID, joeGID)
 	for _, dir := range []string{"", "/tmp", "/new", "/cur"} {
 		s.mkdir("u/ann/Maildir"+dir, 0o700, annUID, joeGID)
@@ -283,8 +285,7 @@ func memory(pid int, name string) (bytes int) {
 
 // starve takes something from each of the programs, sends mail through it, gives it
 // back, and looks that nothing but time was lost.
-func starve(t *testing.T, what string, take func(c *chaos, pid int) (giveBack func())) {
-	const n = 20
+func starve(t *testing.T, n int, what string, take func(c *chaos, pid int) (giveBack func())) {
 	eachVictim(t, func(t *testing.T, v victim) {
 		c := newChaos(t)
 		c.rough("a process has too little to work with")
@@ -326,7 +327,7 @@ func TestChaosDescriptors(t *testing.T) {
 		return
 	}
 	for _, more := range []int{0, 4} {
-		starve(t, fmt.Sprintf("descriptors but %d", more), func(c *chaos, pid int) func() {
+		starve(t, 20, fmt.Sprintf("descriptors but %d", more), func(c *chaos, pid int) func() {
 			return c.limit(pid, "nofile", descriptors(pid)+more)
 		})
 	}
@@ -336,10 +337,10 @@ func TestChaosMemory(t *testing.T) {
 	if warmOnly(t) {
 		return
 	}
-	starve(t, "address space", func(c *chaos, pid int) func() {
+	starve(t, 100, "address space", func(c *chaos, pid int) func() {
 		return c.limit(pid, "as", memory(pid, "VmSize"))
 	})
-	starve(t, "data", func(c *chaos, pid int) func() {
+	starve(t, 100, "data", func(c *chaos, pid int) func() {
 		return c.limit(pid, "data", memory(pid, "VmData"))
 	})
 }

@@ -55,6 +55,7 @@ func TestSoak(t *testing.T) {
 	s.excuse(muted, "there may be no end to what is said")
 	far := sometimes(t)
 	s.control("smtproutes", ":"+far.route()+"\n")
+	s.control("rcpthosts", me+"\nfar.example\n")
 	mailboxes(s)
 	send := s.start()
 	port := s.smtpd()
