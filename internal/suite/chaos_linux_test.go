@@ -143,9 +143,7 @@ func (c *chaos) all(twice int) {
 	eventually(c.t, "everything to arrive", func() bool {
 		return strings.Count(c.logged(), "\nend msg ") >= c.sent || len(c.waiting()) == 0
 	})
-	if wrong := notDebris(c.queued()); len(wrong) > 0 {
-		c.t.Errorf("left in the queue: %v", wrong)
-	}
+	eventually(c.t, "nothing but debris to be left in the queue", func() bool { return len(notDebris(c.queued())) == 0 })
 	for to, n := range c.come {
 		if got := c.arrived(to); got < n || got > n+twice {
 			c.t.Errorf("%s has got %d messages, want %d and at most %d more", to, got, n, twice)
