@@ -89,6 +89,7 @@ func (s *suite) mixedFlow(t *testing.T) {
 	}
 	send.stop()
 	smtpd.stop()
+	eventually(t, "all programs to end", func() bool { return len(running()) == 0 })
 }
 
 // parent is the side of a conversation that starts a program and hands it jobs.
