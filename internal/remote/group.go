@@ -39,7 +39,7 @@ type group struct {
 
 	lane    *lane         // nil for a group that nobody can join
 	sealed  bool          // nobody can any more
-	full    chan struct{} // closed when it is sealed because it is full
+	full    chan struct{} // closed when it is sealed because no more mail is to be expected
 	follows bool          // after another group of the message
 	opened  time.Time
 	joined  time.Time // the last mail
@@ -53,6 +53,7 @@ type lane struct {
 	underway int           // how many are sealed and not done
 	clear    chan struct{} // closed when that becomes 0
 	many     bool          // mail has been shared: there may be more of it
+	owed     int           // jobs that have ended and in whose place none has come yet
 	left     time.Time     // when the last group was done
 }
 
@@ -104,6 +105,12 @@ func (a *gathering) join(m *mail, c controls, t target) (g *group, mine bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	l := a.lane(key, now)
+	l.owed = max(0, l.owed-1)
+	m.ended = func() {
+		a.mu.Lock()
+		l.owed++
+		a.mu.Unlock()
+	}
 	if l.open == nil {
 		g.lane, l.open, g.full = l, g, make(chan struct{})
 		g.follows = l.many
@@ -113,11 +120,17 @@ func (a *gathering) join(m *mail, c controls, t target) (g *group, mine bool) {
 	g = l.open
 	g.mails = append(g.mails, m)
 	g.joined = now
-	if len(g.mails) == maxShared {
+	if len(g.mails) == maxShared || g.complete() {
 		g.seal()
 		close(g.full)
 	}
 	return g, false
+}
+
+// complete reports whether as many jobs have come as have ended before: qmail-send
+// hands out no more recipients than it hears of. The lock is held.
+func (g *group) complete() bool {
+	return g.follows && g.lane.owed == 0 && g.lane.underway == 0
 }
 
 // lane returns that of a key. The lock is held.
@@ -183,6 +196,8 @@ func (a *gathering) follow(g *group) {
 	case <-g.full:
 	case <-late.C:
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	g.follows = true
 	g.opened = g.first.now()
 }
@@ -216,8 +231,10 @@ func (a *gathering) remaining(g *group) time.Duration {
 		pause, most = moreQuiet, morePatience
 	}
 	wait := min(g.joined.Add(pause).Sub(now), g.opened.Add(most).Sub(now))
-	if wait <= 0 {
+	if wait <= 0 || g.complete() {
+		g.lane.owed = 0
 		g.seal()
+		return 0
 	}
 	return wait
 }

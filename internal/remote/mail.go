@@ -28,6 +28,8 @@ type mail struct {
 	// orders has, in a process of many jobs, a group that this job is to lead, or
 	// nil when the job is done.
 	orders chan *group
+	// ended, if not nil, is called when the mail has its verdict, before its job knows.
+	ended func()
 }
 
 func newMail(p *prog.Process) *mail {
@@ -45,7 +47,7 @@ func newMail(p *prog.Process) *mail {
 func (m *mail) end(v verdict) {
 	if m.verdict == "" && m.err == nil {
 		m.verdict = v
-		m.orders <- nil
+		m.over()
 	}
 }
 
@@ -53,8 +55,15 @@ func (m *mail) end(v verdict) {
 func (m *mail) fail(err error) {
 	if m.verdict == "" && m.err == nil {
 		m.err = err
-		m.orders <- nil
+		m.over()
 	}
+}
+
+func (m *mail) over() {
+	if m.ended != nil {
+		m.ended()
+	}
+	m.orders <- nil
 }
 
 // breaksLine reports whether an address cannot be written in an SMTP command.
