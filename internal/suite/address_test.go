@@ -27,7 +27,7 @@ func (s *suite) enter(sender string, recipients []string, message string) {
 		w.WriteString(envelope + "\x00")
 		w.Close()
 	}()
-	s.queuesByHand()
+	defer s.queuesByHand()()
 	cmd := exec.Command(s.path("bin/qmail-queue"))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(message), r, os.Stderr
 	if err := cmd.Run(); err != nil {

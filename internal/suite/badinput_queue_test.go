@@ -30,7 +30,7 @@ func (s *suite) queue(message io.Reader, envelope string) int {
 		io.WriteString(w, envelope)
 		w.Close()
 	}()
-	s.queuesByHand()
+	defer s.queuesByHand()()
 	cmd := exec.Command(s.path("bin/qmail-queue"))
 	var said bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = message, r, &said

@@ -99,10 +99,9 @@ type suite struct {
 	logs   []*os.File // this one and those before it
 	errors *os.File   // what all others say on descriptor 2
 
-	begun     map[string]int       // programs that count jobs
-	excused   map[exception]string // what else may happen to jobs, and why
-	watch     *executions
-	ownQueues int // how often the test itself has run qmail-queue
+	begun   map[string]int       // programs that count jobs
+	excused map[exception]string // what else may happen to jobs, and why
+	watch   *executions
 
 	processes []*process // in the background
 
@@ -254,6 +253,7 @@ func (s *suite) start(args ...string) *process {
 	s.wait("status: local 0/")
 	if s.exists("bin/qmail-queued") {
 		eventually(s.t, "qmail-queued to listen", s.called)
+		s.watch.look()
 	}
 	return p
 }
@@ -270,6 +270,7 @@ type process struct {
 // spawn starts a program of the home in the background.
 func (s *suite) spawn(stdout *os.File, env []string, program string, args ...string) *process {
 	s.t.Helper()
+	s.watch.look()
 	args = append(append([]string{}, s.inside...), append([]string{s.path(program)}, args...)...)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append([]string{"PATH=" + s.path("bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"}, env...)
@@ -295,6 +296,7 @@ func (s *suite) spawn(stdout *os.File, env []string, program string, args ...str
 
 // stop ends a program by TERM, and waits.
 func (p *process) stop() {
+	p.s.watch.look()
 	if p.counts {
 		p.count()
 	}
@@ -454,6 +456,7 @@ func (s *suite) sh(input, command string, env ...string) (string, int) {
 // inject queues a message by qmail-inject's twin for programs, sendmail.
 func (s *suite) inject(sender, recipient, message string) {
 	s.t.Helper()
+	s.watch.look()
 	out, status := s.sh(message, fmt.Sprintf("exec %s/bin/sendmail -f '%s' '%s'", home, sender, recipient))
 	if status != 0 {
 		s.t.Fatalf("sendmail: status %d\n%s", status, out)

@@ -1,14 +1,13 @@
 package suite
 
 import (
-	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// watchQueue counts executions of qmail-queue in the background. To execute a file is
-// to open it, and nobody else does.
+// watchQueue counts executions of qmail-queue. To execute a file is to open it, and
+// nobody else does.
 func watchQueue(t testing.TB, program, socket string) *executions {
 	t.Helper()
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
@@ -18,24 +17,15 @@ func watchQueue(t testing.TB, program, socket string) *executions {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events := os.NewFile(uintptr(fd), "watch")
-	ended := make(chan struct{})
-	e := &executions{close: func() {
-		events.Close()
-		<-ended
-	}}
-	go func() {
-		defer close(ended)
+	recent := func() (events int) {
 		b := make([]byte, 64<<10)
 		for {
-			n, err := events.Read(b)
-			if err != nil {
-				return
+			n, err := unix.Read(fd, b)
+			if n <= 0 || err != nil {
+				return events
 			}
-			if _, err := os.Lstat(socket); err == nil {
-				e.n.Add(int64(n / unix.SizeofInotifyEvent))
-			}
+			events += n / unix.SizeofInotifyEvent
 		}
-	}()
-	return e
+	}
+	return &executions{socket: socket, recent: recent, close: func() { unix.Close(fd) }}
 }
