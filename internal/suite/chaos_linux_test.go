@@ -141,7 +141,7 @@ func (c *chaos) arrived(to string) int {
 func (c *chaos) all(twice int) {
 	c.t.Helper()
 	eventually(c.t, "everything to arrive", func() bool {
-		return strings.Count(c.logged(), "\nend msg ") >= c.sent || len(c.waiting()) == 0
+		return c.ended() >= c.sent || len(c.waiting()) == 0
 	})
 	eventually(c.t, "nothing but debris to be left in the queue", func() bool { return len(notDebris(c.queued())) == 0 })
 	for to, n := range c.come {

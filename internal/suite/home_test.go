@@ -387,10 +387,14 @@ func (s *suite) wait(text string) {
 	eventually(s.t, "the log line "+text, func() bool { return strings.Contains(s.logged(), text) })
 }
 
+// ended counts the messages that have ended since the log began. What a program says
+// that crashes may stand before it on a line.
+func (s *suite) ended() int { return strings.Count(s.logged(), "end msg ") }
+
 // settled waits until n messages have ended since the log began.
 func (s *suite) settled(n int) {
 	s.t.Helper()
-	eventually(s.t, fmt.Sprintf("%d messages to end", n), func() bool { return strings.Count(s.logged(), "\nend msg ") >= n })
+	eventually(s.t, fmt.Sprintf("%d messages to end", n), func() bool { return s.ended() >= n })
 }
 
 // mail lists the messages in a Maildir's new, by name.

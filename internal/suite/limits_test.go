@@ -315,7 +315,7 @@ func (p *process) again(s *suite, n int) {
 	s.t.Helper()
 	eventually(s.t, fmt.Sprintf("%d messages to end", n), func() bool {
 		p.Process.Signal(syscall.SIGALRM)
-		return strings.Count(s.logged(), "\nend msg ") >= n
+		return s.ended() >= n
 	})
 }
 
