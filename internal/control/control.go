@@ -11,10 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"quail/internal/mailaddr"
 )
@@ -27,7 +29,7 @@ func In(home string) Dir { return Dir(filepath.Join(home, "control")) }
 
 // read returns a file's contents and whether it exists.
 func (d Dir) read(name string) (contents string, exists bool, err error) {
-	b, err := os.ReadFile(filepath.Join(string(d), name))
+	b, err := d.readFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", false, nil
 	}
@@ -35,6 +37,38 @@ func (d Dir) read(name string) (contents string, exists bool, err error) {
 		return "", false, fmt.Errorf("read control file: %w", err)
 	}
 	return string(b), true, nil
+}
+
+// readFile is os.ReadFile without the five system calls by which that finds out that
+// a control file never has to be waited for: some programs read ten and do little else.
+func (d Dir) readFile(name string) (b []byte, err error) {
+	path := filepath.Join(string(d), name)
+	var fd int
+	if err := again(func() error { fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0); return err }); err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	for b = make([]byte, 0, 512); ; b = slices.Grow(b, len(b)) {
+		for len(b) < cap(b) {
+			n := 0
+			if err := again(func() error { n, err = unix.Read(fd, b[len(b):cap(b)]); return err }); err != nil {
+				return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+			}
+			if n == 0 {
+				return b, nil
+			}
+			b = b[:len(b)+n]
+		}
+	}
+}
+
+// again repeats a system call that a signal interrupts.
+func again(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 // Line returns the first line without trailing spaces, tabs and newlines. A file

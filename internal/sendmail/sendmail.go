@@ -17,6 +17,7 @@ import (
 	"os"
 
 	"quail/internal/conf"
+	"quail/internal/durable"
 	"quail/internal/mailaddr"
 	"quail/internal/prog"
 )
@@ -66,7 +67,7 @@ func (s Program) is(b *prog.Become) bool {
 	if s.Mark == "" {
 		return false
 	}
-	f, err := os.Open(b.Dir + "/" + b.Args[0])
+	f, err := durable.OpenFile(b.Dir+"/"+b.Args[0], os.O_RDONLY, 0)
 	if err != nil {
 		return false
 	}
