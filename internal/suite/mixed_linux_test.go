@@ -135,11 +135,20 @@ func (p *parent) say(text string, fds ...int) {
 	}
 }
 
+// packet returns the next one.
+func (p *parent) packet() (string, error) {
+	b := make([]byte, 1<<17)
+	for {
+		n, err := unix.Read(p.socket, b)
+		if err != unix.EINTR {
+			return string(b[:max(n, 0)]), err
+		}
+	}
+}
+
 func (p *parent) hear(want string) {
 	p.s.t.Helper()
-	b := make([]byte, 1<<17)
-	n, err := unix.Read(p.socket, b)
-	if got := string(b[:max(n, 0)]); err != nil || got != p.s.bytes(want) {
+	if got, err := p.packet(); err != nil || got != p.s.bytes(want) {
 		p.s.t.Errorf("%s says %q, %v, want %q", filepath.Base(p.cmd.Path), got, err, p.s.bytes(want))
 	}
 }
@@ -283,10 +292,8 @@ func TestMixedParentOfSmtpd(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := s.parent("qmail-smtpd", uid, gid)
-	b := make([]byte, 100)
-	n, _ := unix.Read(p.socket, b)
-	if !regexp.MustCompile("^G1\x00[0-9]+\x00$").Match(b[:max(n, 0)]) {
-		t.Errorf("it greets with %q", b[:max(n, 0)])
+	if got, _ := p.packet(); !regexp.MustCompile("^G1\x00[0-9]+\x00$").MatchString(got) {
+		t.Errorf("it greets with %q", got)
 	}
 	unix.SetNonblock(int(connection.Fd()), false)
 	const environment = "␀/␀1␀BIN/qmail-smtpd␀PROTO=TCP␀TCPREMOTEIP=192.0.2.7␀TCPLOCALHOST=here.example␀"

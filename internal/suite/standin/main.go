@@ -132,6 +132,9 @@ func (p *player) step(line string) (err error) {
 func (p *player) hear(pattern string) error {
 	b, control := make([]byte, 1<<20), make([]byte, 4096)
 	n, k, _, _, err := unix.Recvmsg(socket, b, control, unix.MSG_CMSG_CLOEXEC)
+	for err == unix.EINTR {
+		n, k, _, _, err = unix.Recvmsg(socket, b, control, unix.MSG_CMSG_CLOEXEC)
+	}
 	if err != nil {
 		return err
 	}
