@@ -1,10 +1,10 @@
 // Command qmail-queued puts messages into the queue for whoever calls at
 // HOME/run/queue, as qmail-queue does for whoever starts it.
 //
-//	qmail-queued
+//	qmail-queued [ PARENT ]
 //
 // It is started by qmail-start, or by hand as qmailq, and runs until it gets a TERM or
-// the process that started it, qmail-send by then, is gone. Messages in hand are
+// the process that started it, qmail-send by then, is gone; PARENT is its number. Messages in hand are
 // finished first. On USR1, and at its end, it says on descriptor 2 what it has done.
 //
 // # Exit status

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -37,13 +38,21 @@ const serveArg = "serve"
 
 // Run is qmail-queued, either half.
 func Run(p *prog.Process) error {
-	switch {
-	case len(p.Args) == 0:
-		return supervise(p)
-	case len(p.Args) == 1 && p.Args[0] == serveArg:
-		return serve(p)
+	run, args := supervise, p.Args
+	if len(args) > 0 && args[0] == serveArg {
+		run, args = serve, args[1:]
 	}
-	return prog.Usage("qmail-queued")
+	// Who starts us says who he is: he may be gone by now, and somebody else our parent.
+	parent := os.Getppid()
+	if len(args) == 1 {
+		var err error
+		if parent, err = strconv.Atoi(args[0]); err != nil {
+			return prog.Usage("qmail-queued [ parent ]")
+		}
+	} else if len(args) > 1 {
+		return prog.Usage("qmail-queued [ parent ]")
+	}
+	return run(p, orphaned(parent))
 }
 
 // How long the supervisor pauses before it starts the other half again: at first, at
@@ -67,8 +76,8 @@ type supervisor struct {
 }
 
 // supervise makes the socket and has it served.
-func supervise(p *prog.Process) error {
-	s := &supervisor{p: p, path: conf.Home + "/" + submission.Path, orders: make(chan os.Signal, 4), orphan: orphaned()}
+func supervise(p *prog.Process, orphan <-chan struct{}) error {
+	s := &supervisor{p: p, path: conf.Home + "/" + submission.Path, orders: make(chan os.Signal, 4), orphan: orphan}
 	signal.Notify(s.orders, syscall.SIGTERM, syscall.SIGUSR1)
 	// Not for us alone: who ends qmail-send from a terminal ends us by that, in order.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT)
@@ -130,7 +139,7 @@ func (s *supervisor) lock() (*os.File, error) {
 // runOnce runs the other half until it ends. It is told to end when we are.
 func (s *supervisor) runOnce(lock *os.File) error {
 	child, err := proc.Command{
-		Args: []string{conf.Home + "/bin/qmail-queued", serveArg}, Env: s.p.Env, Dir: "/",
+		Args: []string{conf.Home + "/bin/qmail-queued", serveArg, strconv.Itoa(s.p.PID)}, Env: s.p.Env, Dir: "/",
 		Stdin: s.socket, Stdout: s.p.Stdout, Stderr: s.p.Stderr,
 	}.Start()
 	if err != nil {

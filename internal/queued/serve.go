@@ -81,10 +81,9 @@ func newServer(p *prog.Process, dir queue.Dir) (*server, error) {
 }
 
 // serve takes messages at the socket that is descriptor 0, until it is told to stop.
-func serve(p *prog.Process) error {
+func serve(p *prog.Process, orphan <-chan struct{}) error {
 	orders := make(chan os.Signal, 4)
 	signal.Notify(orders, syscall.SIGTERM, syscall.SIGUSR1)
-	orphan := orphaned()
 	dir := queue.In(conf.Home)
 	if _, err := os.Stat(string(dir) + "/."); err != nil {
 		return prog.Fail("unable to use the queue", err)

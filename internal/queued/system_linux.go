@@ -23,8 +23,7 @@ func tryLock(f *os.File) error {
 // orphaned returns a channel that is closed when the parent of this process has gone.
 // A descriptor of the parent tells at once; a kernel without those (before 5.3) is
 // asked each second who the parent is.
-func orphaned() <-chan struct{} {
-	parent := os.Getppid()
+func orphaned(parent int) <-chan struct{} {
 	gone := make(chan struct{})
 	fd, err := unix.PidfdOpen(parent, 0)
 	go func() {

@@ -13,6 +13,6 @@ var errBusy = errors.New("locked")
 // Without sockets that know who calls, nothing here is ever reached but tryLock, which
 // says so.
 
-func tryLock(*os.File) error    { return errors.ErrUnsupported }
-func orphaned() <-chan struct{} { return nil }
-func openFiles() int            { return leastFiles }
+func tryLock(*os.File) error       { return errors.ErrUnsupported }
+func orphaned(int) <-chan struct{} { return nil }
+func openFiles() int               { return leastFiles }

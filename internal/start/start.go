@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -109,7 +110,7 @@ func Run(p *prog.Process) error {
 	}
 	// 6. What takes messages at the queue's socket. It has no pipe: it looks at who its
 	//    parent is.
-	queued := proc.Command{Args: []string{"qmail-queued"}, Env: p.Env, Dir: "/", Stderr: log, As: &ids.queue}
+	queued := proc.Command{Args: []string{"qmail-queued", strconv.Itoa(p.PID)}, Env: p.Env, Dir: "/", Stderr: log, As: &ids.queue}
 	if _, err := queued.Start(); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("run qmail-queued: %w", err)
 	}

@@ -50,7 +50,7 @@ func executable(pid int) (program string, ok bool) {
 	path = strings.TrimSuffix(path, " (deleted)")
 	program = filepath.Base(path)
 	if program == "qmail-queued" {
-		if b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.HasSuffix(string(b), "\x00serve\x00") {
+		if b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.Contains(string(b), "\x00serve\x00") {
 			program = takesMessages
 		}
 	}
