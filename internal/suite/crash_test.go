@@ -80,7 +80,7 @@ func TestCrashAcknowledgedEarly(t *testing.T) {
 	c.run()
 	eventually(t, "the last messages to be queued", func() bool {
 		for _, program := range running() {
-			if strings.HasPrefix(program, "qmail-queue") {
+			if program == "qmail-queue" || program == "qmail-queue-real" {
 				return false
 			}
 		}
