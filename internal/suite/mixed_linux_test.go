@@ -363,6 +363,7 @@ func TestMixedLocal(t *testing.T) {
 		`say "R\x00"`, `ended`,
 	}, "\n"))
 	s.joe(".qmail-default", "./Maildir/\n", 0o644)
+	s.control("smtproutes", "away.example:127.0.0.1:9\n") // nobody listens there: the bounce waits, and is not bounced to us
 	s.excuse(foreign, "what it becomes")
 	send := s.start()
 	for _, c := range [][2]string{{"joe", "success: well_played/"}, {"joe-two", "failure: no_more/"}, {"joe-three", "success: not_cold/else///"}} {
