@@ -136,7 +136,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := NewKeeper(Settings{Idle: 200 * time.Millisecond, Spare: 3, Name: "parent", Log: log, Now: time.Now})
+	k := NewKeeper(Settings{Idle: time.Minute, Spare: 3, Name: "parent", Log: log, Now: time.Now})
 	b := &bench{k, t, log, filepath.Join(dir, "jobs"), nil}
 	b.install(Mark)
 	t.Cleanup(func() {
@@ -468,6 +468,7 @@ func TestParentGone(t *testing.T) {
 
 func TestIdleProcessEnds(t *testing.T) {
 	b := newBench(t)
+	b.Idle = 20 * time.Millisecond
 	b.run("tell")
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		b.mu.Lock()
