@@ -4,8 +4,9 @@
 //	qmail-queued [ PARENT ]
 //
 // It is started by qmail-start, or by hand as qmailq, and runs until it gets a TERM or
-// the process that started it, qmail-send by then, is gone; PARENT is its number. Messages in hand are
-// finished first. On USR1, and at its end, it says on descriptor 2 what it has done.
+// the process that started it, qmail-send by then, is gone; PARENT is its number.
+// Messages in hand are finished first. On USR1, and at its end, it says on descriptor 2
+// what it has done.
 //
 // # Exit status
 //

@@ -90,7 +90,7 @@ func TestCall(t *testing.T) {
 		p := caller(t, crash)
 		p.Warm = warm
 		heard := serve(t, string(submission.Answer{Number: 5<<22 | 7}.Append(nil)), false)
-		if !Ready(p) {
+		if !(*Client)(nil).Ready(p) {
 			t.Error("not ready")
 		}
 		<-heard
@@ -184,7 +184,7 @@ func TestNobodyListens(t *testing.T) {
 		prepare()
 		for _, warm := range []bool{false, true} {
 			p.Warm = warm
-			if Ready(p) {
+			if (*Client)(nil).Ready(p) {
 				t.Errorf("%s: ready", name)
 			}
 			if r := send(t, p); !r.OK() {
@@ -218,7 +218,7 @@ func TestNotForTheSocket(t *testing.T) {
 	} {
 		q := *p
 		change(&q)
-		if Ready(&q) {
+		if (*Client)(nil).Ready(&q) {
 			t.Errorf("%s: ready", name)
 		}
 		if r := send(t, &q); r != envelope.Explain(71, "") {

@@ -52,9 +52,6 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 // Open begins a message of a program that has no other. See Client.Open.
 func Open(p *prog.Process) (*Message, error) { return (*Client)(nil).Open(p) }
 
-// Ready is Client.Ready for such a program.
-func Ready(p *prog.Process) bool { return (*Client)(nil).Ready(p) }
-
 // Client is what the jobs of a warm process have in common: connections to qmail-queued
 // that wait for their next message. The zero Client has none. A nil one keeps none.
 type Client struct {

@@ -72,7 +72,7 @@ func (b *bench) newHost(p *peer, variant, medium string) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range [][2]string{{"/proc", "/proc"}, {"/sys", "/sys"}, {"/dev", "/dev"}, {disk, "/bench"}, {checkout, "/mnt/quail"}, {b.work, "/mnt/work"},
+	for _, m := range [][2]string{{"/proc", "/proc"}, {"/sys", "/sys"}, {"/dev", "/dev"}, {disk, "/bench"}, {checkout, "/mnt/quail"}, {b.work, "/mnt/scratch"},
 		{b.bin, "/mnt/bin"}, {debs, "/mnt/debs"}} {
 		if err := h.bind(m[0], m[1]); err != nil {
 			return nil, err

@@ -42,7 +42,7 @@ func (b *bench) calls(h *host) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	empty, _, err := h.call(n, "/mnt/work/empty")
+	empty, _, err := h.call(n, "/mnt/scratch/empty")
 	each := 1e3 / float64(n)
 	return figures{callWall: wall.Seconds() * each, callCPU: own.Seconds() * each, allCPU: (after - before) * each,
 		startup: empty.Seconds() * each}, err
