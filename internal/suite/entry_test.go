@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/smtp"
@@ -11,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // How mail comes in: by SMTP under rules, by sendmail and its other names, and
@@ -41,11 +43,15 @@ func submit(t testing.TB, from string, port int, sender, recipient, message stri
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(5 * deadline))
 	client, err := smtp.NewClient(conn, me)
-	if err != nil {
-		return err
+	if err == nil {
+		err = session(client, sender, recipient, message)
 	}
-	return session(client, sender, recipient, message)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("nobody answers %s, nor hangs up: %v", conn.LocalAddr(), err)
+	}
+	return err
 }
 
 // session sends one message.

@@ -134,6 +134,15 @@ func running() map[int]string {
 	return out
 }
 
+// endAll kills the programs of the home and returns which they were.
+func endAll() (were []string) {
+	for pid, name := range running() {
+		were = append(were, fmt.Sprintf("%s (%d)", name, pid))
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	return were
+}
+
 // TERM ends everything that qmail-start has started.
 func TestStop(t *testing.T) {
 	s := install(t)

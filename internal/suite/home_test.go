@@ -65,6 +65,9 @@ func TestMain(m *testing.M) {
 			return failed(err)
 		}
 		conf.Home = home
+		if were := endAll(); were != nil {
+			fmt.Fprintln(os.Stderr, "suite: a run that was interrupted has left", were)
+		}
 		if out, err := run("make", "-C", "../..", "--no-print-directory", "build", "QMAIL="+home, "BIN="+built); err != nil {
 			return failed(fmt.Errorf("%w\n%s", err, out))
 		}
