@@ -75,7 +75,11 @@ func mustDash(t *testing.T, args ...string) string {
 	return output
 }
 
-// snapshot describes every file below dir, programs without their times: a second
+// replaced are the files that a second installation renames new ones onto, and the
+// directories of those.
+var replaced = regexp.MustCompile(`^/var/qmail/(bin|doc|man)`)
+
+// snapshot describes every file below dir, what is replaced without its times: a second
 // installation must leave the rest exactly as it was.
 func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
@@ -91,7 +95,7 @@ func snapshot(t *testing.T, dir string) map[string]string {
 		st := info.Sys().(*syscall.Stat_t)
 		name := strings.TrimPrefix(path, dir)
 		files[name] = fmt.Sprint(info.Mode(), st.Uid, st.Gid)
-		if !strings.Contains(name, "/bin") {
+		if !replaced.MatchString(name) {
 			files[name] += fmt.Sprint(st.Ino, info.ModTime())
 		}
 		if info.Mode().IsRegular() {
@@ -162,6 +166,33 @@ func TestInstall(t *testing.T) {
 	before := snapshot(t, dest)
 	mustDash(t, "install", "-b", bin, "-d", dest, "/var/qmail")
 	compare(t, before, snapshot(t, dest))
+}
+
+// Documents are the checkout's; pages name the home that is linked in.
+func TestInstallDocuments(t *testing.T) {
+	const home = "/opt/mail"
+	bin, dest := built(t, "quail-linked-for:"+home+":23:alias:"), t.TempDir()
+	mustDash(t, "install", "-b", bin, "-d", dest, home)
+	for _, e := range table(t) {
+		if e.kind != "m" {
+			continue
+		}
+		source := "../" + filepath.Base(e.path)
+		if strings.HasPrefix(e.path, "man/") {
+			source = "man/" + filepath.Base(e.path)
+		}
+		want, err := os.ReadFile(source)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if strings.HasPrefix(e.path, "man/") {
+			want = bytes.ReplaceAll(want, []byte("/var/qmail"), []byte(home))
+		}
+		if got, err := os.ReadFile(filepath.Join(dest, home, e.path)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is %q, %v, want %q", e.path, got, err, want)
+		}
+	}
 }
 
 // What is there is somebody's: only what is missing beside it is made.
