@@ -12,7 +12,7 @@ import (
 // programs are imported by commands alone. See ARCHITECTURE.md.
 const rings = `
 	contracts: conf errno fault cdb envelope mailaddr netstring dottext received rfc822 delivery dotqmail users tcprules submission
-	state:     durable queue control rcpthosts maildir mbox tcpto relayctl cdbfile
+	state:     durable queue control rcpthosts route maildir mbox tcpto relayctl cdbfile
 	system:    limits prog proc warm privs sandbox ucspi resolve submit localaddr addrwatch spawn localsocket
 `
 

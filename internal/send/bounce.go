@@ -10,6 +10,7 @@ import (
 	"quail/internal/prog"
 	"quail/internal/queue"
 	"quail/internal/received"
+	"quail/internal/route"
 	"quail/internal/submit"
 )
 
@@ -46,7 +47,7 @@ type bounce struct {
 // newBounce returns the bounce of a message from sender. ok is false if that
 // message must not be answered, being a double bounce itself.
 func (s *settings) newBounce(sender string, date string) (b bounce, ok bool) {
-	sender = strings.TrimSuffix(sender, verpMark)
+	sender = strings.TrimSuffix(sender, route.VerpMark)
 	const single = "I'm afraid I wasn't able to deliver your message to the following addresses.\n" +
 		"This is a permanent error; I've given up. Sorry it didn't work out.\n\n"
 	const double = "I tried to deliver a bounce message to this address, but the bounce bounced!\n\n"

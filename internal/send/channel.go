@@ -12,6 +12,7 @@ import (
 
 	"quail/internal/delivery"
 	"quail/internal/queue"
+	"quail/internal/route"
 )
 
 // channel is one way out of the queue: a spawner, its deliveries under way, and
@@ -289,7 +290,7 @@ func (s *sender) start(ch *channel, j *job, r queue.Recipient) {
 	ch.requests = delivery.Request{
 		Number:    byte(number),
 		Mess:      string(j.id.Mess())[len("mess/"):],
-		Sender:    senderFor(j.sender, r.Address),
+		Sender:    route.SenderFor(j.sender, r.Address),
 		Recipient: r.Address,
 	}.Append(ch.requests)
 	ch.unread++
@@ -336,7 +337,7 @@ func (s *sender) free(ch *channel, number byte) {
 //
 // Differs from qmail: only this delivery waits, not the whole of qmail-send.
 func (s *sender) fail(j *job, recipient queue.Recipient, r delivery.Report, then func()) {
-	text := paragraph(s.settings.routes.withoutPrefix(recipient.Address), r.Text)
+	text := paragraph(s.settings.routes.WithoutPrefix(recipient.Address), r.Text)
 	if err := s.dir.AppendBounce(j.id, text); err != nil {
 		s.log.alert("unable to append to bounce message; HELP! sleeping...")
 		s.failing++

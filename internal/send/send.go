@@ -41,6 +41,7 @@ import (
 	"quail/internal/durable"
 	"quail/internal/prog"
 	"quail/internal/queue"
+	"quail/internal/route"
 )
 
 // Intervals, in seconds.
@@ -395,17 +396,10 @@ func (s *sender) reread() {
 		s.log.alert("unable to reread controls: unable to switch to home directory")
 		return
 	}
-	locals, err := readLocals(s.control, s.settings.me, s.settings.haveMe)
-	if err != nil {
-		s.log.alert("unable to reread control/locals")
-		return
+	var unread *route.RereadError
+	if err := s.settings.routes.Reread(s.control); errors.As(err, &unread) {
+		s.log.alert("unable to reread control/" + unread.Name)
 	}
-	virtualDomains, _, err := s.control.Map("virtualdomains")
-	if err != nil {
-		s.log.alert("unable to reread control/virtualdomains")
-		return
-	}
-	s.settings.routes.locals, s.settings.routes.virtualDomains = locals, virtualDomains
 }
 
 func (s *sender) logStatus() {

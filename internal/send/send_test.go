@@ -33,109 +33,6 @@ func mustRead(t *testing.T, files map[string]string) settings {
 	return s
 }
 
-var virtual = "joe@v.example:alice\n" +
-	"v.example:virt\n" +
-	".w.example:wild\n" +
-	"x.w.example:\n" + // an exception: remote
-	"Dup.example:first\ndup.example:second\n"
-
-func TestRoute(t *testing.T) {
-	s := mustRead(t, map[string]string{
-		"me": "me.example\n", "locals": "local.example\nme.example\n",
-		"percenthack": "pct.example\n", "virtualdomains": virtual,
-	})
-	for _, c := range []struct{ in, want string }{
-		{"joe", "local joe@me.example"},
-		{"Joe@LOCAL.example", "local Joe@LOCAL.example"},
-		{"", "local @me.example"},
-		{"a@far.example", "remote a@far.example"},
-		{"a@", "remote a@"},
-		{"a%b@far.example", "remote a%b@far.example"},
-		{"a%local.example@pct.example", "local a@local.example"},
-		{"a%b%pct.example@PCT.example", "remote a@b"}, // once more, since the result is in percenthack too
-		{"a%far.example@pct.example", "remote a@far.example"},
-		{"a@pct.example", "remote a@pct.example"},
-		{"a%b@local.example@pct.example", "local a@b@local.example"},
-		{"joe@v.example", "local alice-joe@v.example"},
-		{"JOE@V.example", "local alice-JOE@V.example"},
-		{"sue@v.example", "local virt-sue@v.example"},
-		{"a@y.w.example", "local wild-a@y.w.example"},
-		{"a@w.example", "remote a@w.example"}, // .w.example is not w.example
-		{"a@x.w.example", "remote a@x.w.example"},
-		{"a@z.x.w.example", "local wild-a@z.x.w.example"},
-		{"a@dup.example", "local second-a@dup.example"},
-		{"q@r@local.example", "local q@r@local.example"},
-	} {
-		ch, address := s.routes.route(c.in)
-		if got := ch.String() + " " + address; got != c.want {
-			t.Errorf("route(%q) = %q, want %q", c.in, got, c.want)
-		}
-	}
-}
-
-// The host that an address is given is one domain to percenthack, whatever is in it.
-func TestRouteOddHost(t *testing.T) {
-	s := mustRead(t, map[string]string{"me": "m\n", "envnoathost": "x@h.example\n", "percenthack": "h.example\n", "locals": "h.example\n"})
-	for in, want := range map[string]string{
-		"a%b":           "local a%b@x@h.example",
-		"a%b@h.example": "remote a@b",
-	} {
-		ch, address := s.routes.route(in)
-		if got := ch.String() + " " + address; got != want {
-			t.Errorf("route(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
-func TestRouteCatchAll(t *testing.T) {
-	s := mustRead(t, map[string]string{"me": "m\n", "locals": "", "virtualdomains": ":all\nout.example:\n"})
-	for in, want := range map[string]string{
-		"a@any.example": "local all-a@any.example",
-		"a@out.example": "remote a@out.example",
-		"a":             "local all-a@m", // an empty locals means that nothing is local
-		"a@":            "local all-a@",
-	} {
-		ch, address := s.routes.route(in)
-		if got := ch.String() + " " + address; got != want {
-			t.Errorf("route(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
-func TestWithoutPrefix(t *testing.T) {
-	s := mustRead(t, map[string]string{"me": "m\n", "virtualdomains": virtual})
-	for in, want := range map[string]string{
-		"virt-sue@v.example":   "sue@v.example",
-		"alice-joe@v.example":  "alice-joe@v.example", // virtual by its whole address: kept, as qmail does
-		"wild-a@y.w.example":   "a@y.w.example",
-		"a@m":                  "a@m",
-		"no at":                "no at",
-		"other-a@z.w.example":  "other-a@z.w.example",
-		"wild-a@x.w.example":   "wild-a@x.w.example",
-		"second-b@DUP.EXAMPLE": "b@DUP.EXAMPLE",
-	} {
-		if got := s.routes.withoutPrefix(in); got != want {
-			t.Errorf("withoutPrefix(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
-func TestSenderFor(t *testing.T) {
-	for _, c := range []struct{ sender, recipient, want string }{
-		{"owner-@host-@[]", "rcpt@dom", "owner-rcpt=dom@host"},
-		{"owner-@host-@[]", "virt-r@q@dom", "owner-virt-r@q=dom@host"},
-		{"a@b", "r@d", "a@b"},
-		{"", "r@d", ""},
-		{"#@[]", "r@d", "#@[]"},
-		{"-@[]", "r@d", "-@[]"},
-		{"owner-@host-@[]", "noat", "owner-@host-@[]"},
-	} {
-		if got := senderFor(c.sender, c.recipient); got != c.want {
-			t.Errorf("senderFor(%q, %q) = %q, want %q", c.sender, c.recipient, got, c.want)
-		}
-	}
-}
-
 func TestParagraph(t *testing.T) {
 	for _, c := range []struct{ recipient, report, want string }{
 		{"a@b", "no such user\n", "<a@b>:\nno such user\n\n"},
@@ -245,7 +142,7 @@ func TestSettings(t *testing.T) {
 	if s.concurrency != [2]int{0, 20} || s.lifetime != 60 || s.bounceFrom != "MAILER-DAEMON" || s.doubleBounce != "postmaster@m" {
 		t.Errorf("settings %+v", s)
 	}
-	if !s.routes.locals.Has("M") || s.routes.envNoAtHost != "m" {
+	if !s.routes.Locals.Has("M") || s.routes.EnvNoAtHost != "m" {
 		t.Errorf("routes %+v", s.routes)
 	}
 	if _, err := readSettings(controls(t, nil)); err == nil {
@@ -261,36 +158,4 @@ func TestSettings(t *testing.T) {
 			t.Errorf("an unreadable %s was taken for a default", name)
 		}
 	}
-}
-
-// No recipient is lost or doubled by rewriting, and what a bounce shows of a
-// virtual recipient is what was rewritten, unless a whole-address key was at work.
-func FuzzRoute(f *testing.F) {
-	f.Add("a%b@pct.example")
-	f.Add("x@y.w.example")
-	dir := f.TempDir()
-	for name, contents := range map[string]string{"me": "m.example", "percenthack": "pct.example", "virtualdomains": "v.example:virt\n.w.example:wild\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(contents), 0o644); err != nil {
-			f.Fatal(err)
-		}
-	}
-	s, err := readSettings(control.Dir(dir))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, in string) {
-		ch, address := s.routes.route(in)
-		if !strings.Contains(address, "@") {
-			t.Fatalf("route(%q) = %q: no host", in, address)
-		}
-		back := s.routes.withoutPrefix(address)
-		if ch == queue.Local && back != address {
-			if again, _ := s.routes.route(back); again != ch {
-				t.Errorf("route(%q) = %v %q, whose bounce says %q", in, ch, address, back)
-			}
-		}
-		if strings.Count(address, "\n") != strings.Count(in, "\n") {
-			t.Errorf("route(%q) = %q", in, address)
-		}
-	})
 }

@@ -3,6 +3,7 @@ package send
 import (
 	"quail/internal/control"
 	"quail/internal/queue"
+	"quail/internal/route"
 )
 
 // settings is what the control files say. Only routes change while qmail-send
@@ -13,20 +14,16 @@ type settings struct {
 	bounceFrom   string // user part
 	bounceHost   string
 	doubleBounce string // whole address
-	me           string // control/me, for locals on HUP
-	haveMe       bool
-	routes       routes
+	routes       route.Table
 }
 
 // readSettings reads everything, at start. An error names what could not be read
 // only for the few who ask; the log line that users know says no more than that.
 func readSettings(d control.Dir) (s settings, err error) {
 	r := reader{d: d}
-	s.me, s.haveMe = r.line("me")
 	s.lifetime = int64(r.int("queuelifetime", 604800))
 	s.concurrency[queue.Local] = r.int("concurrencylocal", 10)
 	s.concurrency[queue.Remote] = r.int("concurrencyremote", 20)
-	s.routes.envNoAtHost = r.lineOr("envnoathost", "envnoathost")
 	s.bounceHost = r.lineOr("bouncehost", "bouncehost")
 	host := r.lineOr("doublebouncehost", "doublebouncehost")
 	var set bool
@@ -38,35 +35,11 @@ func readSettings(d control.Dir) (s settings, err error) {
 		user = "postmaster"
 	}
 	s.doubleBounce = user + "@" + host
-	percenthack, _, err := d.Set("percenthack")
 	if r.err != nil {
 		return s, r.err
 	}
-	if err != nil {
-		return s, err
-	}
-	s.routes.percentHack = percenthack
-	if s.routes.locals, err = readLocals(d, s.me, s.haveMe); err != nil {
-		return s, err
-	}
-	s.routes.virtualDomains, _, err = d.Map("virtualdomains")
+	s.routes, err = route.Read(d)
 	return s, err
-}
-
-// readLocals reads the domains delivered here: me alone if there is no file. With
-// neither there is nothing to go by, which is an error.
-func readLocals(d control.Dir, me string, haveMe bool) (control.Map, error) {
-	locals, set, err := d.Set("locals")
-	if err != nil {
-		return nil, err
-	}
-	if set {
-		return locals, nil
-	}
-	if !haveMe {
-		return nil, errNoLocals
-	}
-	return control.NewSet([]string{me}), nil
 }
 
 // reader reads several files and keeps the first error.

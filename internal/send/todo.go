@@ -129,7 +129,7 @@ func (s *sender) readTodo(ids []queue.ID) {
 // preprocessNow preprocesses a message that is not to be held.
 func (s *sender) preprocessNow(id queue.ID) {
 	routes := s.settings.routes // as they are now, whatever HUP brings
-	s.preprocess(id, queue.Preprocessor{Syncs: s.syncs, Route: routes.route}, func(done queue.Preprocessed, err error) {
+	s.preprocess(id, queue.Preprocessor{Syncs: s.syncs, Route: routes.Route}, func(done queue.Preprocessed, err error) {
 		s.preprocessed(id, done, err)
 	})
 }
@@ -155,7 +155,7 @@ func (s *sender) hold(id queue.ID, todo queue.Todo, recipient string) {
 		delete(s.taken, id) // it is in todo for the next qmail-send
 		return
 	}
-	c, address := s.settings.routes.route(recipient)
+	c, address := s.settings.routes.Route(recipient)
 	ch := s.channels[c]
 	if !ch.alive || ch.limit == 0 || len(ch.held) >= maxHeld {
 		s.preprocessNow(id)

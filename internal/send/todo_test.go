@@ -141,7 +141,7 @@ func TestStraightAddresses(t *testing.T) {
 	s.queued(id, "joe@v.example")
 	s.file(id.Todo(), "u1\x00p2\x00Fowner-@h-@[]\x00Tjoe@v.example\x00")
 	s.takeUp()
-	s.settings.routes.virtualDomains = nil // HUP
+	s.settings.routes.VirtualDomains = nil // HUP
 	ch := s.channels[queue.Local]
 	s.deliverStep(ch)
 	if got, want := string(ch.requests), "\x001/24\x00owner-alice-joe=v.example@h\x00alice-joe@v.example\x00"; got != want {
