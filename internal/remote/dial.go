@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"quail/internal/nexthop"
 	"quail/internal/tcpto"
 )
 
@@ -30,10 +31,10 @@ type dialer struct {
 }
 
 // first tries the candidates, those of one preference before those of the next.
-func (d *dialer) first(ctx context.Context, candidates []candidate) (net.Conn, verdict) {
+func (d *dialer) first(ctx context.Context, candidates []nexthop.Candidate) (net.Conn, verdict) {
 	for len(candidates) > 0 {
 		n := 1
-		for n < len(candidates) && candidates[n].pref == candidates[0].pref {
+		for n < len(candidates) && candidates[n].Pref == candidates[0].Pref {
 			n++
 		}
 		if conn, v := d.race(ctx, candidates[:n]); v != noConnection {
@@ -46,7 +47,7 @@ func (d *dialer) first(ctx context.Context, candidates []candidate) (net.Conn, v
 
 // attempt is what became of one candidate.
 type attempt struct {
-	candidate
+	nexthop.Candidate
 	known bool // to the tcpto file
 	conn  net.Conn
 	err   error
@@ -61,7 +62,7 @@ type attempt struct {
 //
 // Differs from qmail: addresses of one preference are not waited for one after
 // another.
-func (d *dialer) race(ctx context.Context, candidates []candidate) (net.Conn, verdict) {
+func (d *dialer) race(ctx context.Context, candidates []nexthop.Candidate) (net.Conn, verdict) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan attempt, len(candidates))
@@ -72,12 +73,12 @@ func (d *dialer) race(ctx context.Context, candidates []candidate) (net.Conn, ve
 		if due && len(candidates) > 0 && running < maxRacing {
 			c := candidates[0]
 			candidates = candidates[1:]
-			skip, known := d.tcpto.Query(c.addr, d.now(), d.pid)
+			skip, known := d.tcpto.Query(c.Addr, d.now(), d.pid)
 			if skip {
 				continue
 			}
 			go func() {
-				conn, err := d.dial(ctx, c.addr)
+				conn, err := d.dial(ctx, c.Addr)
 				ended <- attempt{c, known, conn, err}
 			}()
 			running++
@@ -107,9 +108,9 @@ func (d *dialer) remember(a attempt) verdict {
 	case a.err != nil && noSocket(a.err):
 		return noSystem
 	case a.err != nil && timedOut(a.err):
-		d.tcpto.TimedOut(a.addr, d.now())
+		d.tcpto.TimedOut(a.Addr, d.now())
 	case a.known:
-		d.tcpto.Answered(a.addr)
+		d.tcpto.Answered(a.Addr)
 	}
 	if a.err != nil {
 		return noConnection

@@ -10,19 +10,20 @@ import (
 	"time"
 
 	"quail/internal/conf"
+	"quail/internal/nexthop"
 	"quail/internal/tcpto"
 )
 
 // racer is a dialer to port, and the addresses given as ADDRESS/PREFERENCE.
-func racer(t *testing.T, port uint16, timeout time.Duration, list ...string) (*dialer, []candidate) {
+func racer(t *testing.T, port uint16, timeout time.Duration, list ...string) (*dialer, []nexthop.Candidate) {
 	t.Helper()
 	home(t, nil)
-	var candidates []candidate
+	var candidates []nexthop.Candidate
 	for _, s := range list {
-		var c candidate
+		var c nexthop.Candidate
 		addr, pref, _ := strings.Cut(s, "/")
-		c.addr = netip.MustParseAddr(addr)
-		fmt.Sscan(pref, &c.pref)
+		c.Addr = netip.MustParseAddr(addr)
+		fmt.Sscan(pref, &c.Pref)
 		candidates = append(candidates, c)
 	}
 	return &dialer{timeout: timeout, port: port, tcpto: tcpto.In(conf.Home), now: time.Now, pid: 1}, candidates
@@ -90,9 +91,9 @@ func TestRaceMemory(t *testing.T) {
 	d, candidates := racer(t, port, time.Second, "127.0.0.1/1", "127.0.0.3/1", "127.0.0.2/1")
 	past := time.Now().Add(-10 * time.Minute)
 	for _, c := range candidates {
-		d.tcpto.TimedOut(c.addr, past)
+		d.tcpto.TimedOut(c.Addr, past)
 	}
-	d.tcpto.TimedOut(candidates[0].addr, past.Add(5*time.Minute)) // twice: to be left alone
+	d.tcpto.TimedOut(candidates[0].Addr, past.Add(5*time.Minute)) // twice: to be left alone
 	start := time.Now()
 	conn, v := d.first(context.Background(), candidates)
 	if v != "" {
@@ -103,7 +104,7 @@ func TestRaceMemory(t *testing.T) {
 		t.Errorf("took %v over a host to be left alone", took)
 	}
 	entries, err := d.tcpto.Entries()
-	if err != nil || len(entries) != 1 || entries[0].Addr != candidates[0].addr || entries[0].Count != 2 {
+	if err != nil || len(entries) != 1 || entries[0].Addr != candidates[0].Addr || entries[0].Count != 2 {
 		t.Errorf("%v, %v are remembered, want 127.0.0.1 alone", entries, err)
 	}
 }

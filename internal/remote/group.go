@@ -5,6 +5,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"quail/internal/nexthop"
 )
 
 const (
@@ -30,7 +32,7 @@ const (
 // there is to do while the others wait.
 type group struct {
 	controls
-	target  target
+	target  nexthop.Target
 	first   *mail        // the leader's
 	mails   []*mail      // all; as long as others may join, under the lock of gathering
 	session *session     // nil as long as there is none, and again when it is given away
@@ -62,7 +64,7 @@ type laneKey struct {
 	device, inode uint64
 	offset        int64
 	sender        string
-	target        target
+	target        nexthop.Target
 }
 
 // remembered is how long it is known that a message has many recipients. Each that
@@ -94,7 +96,7 @@ func (m *mail) message() (key laneKey, ok bool) {
 
 // join puts m into the group that it can share a transaction with, and says whether
 // that is a new one, which m's job has to lead.
-func (a *gathering) join(m *mail, c controls, t target) (g *group, mine bool) {
+func (a *gathering) join(m *mail, c controls, t nexthop.Target) (g *group, mine bool) {
 	now := m.now()
 	g = &group{controls: c, target: t, first: m, mails: []*mail{m}, opened: now, joined: now}
 	key, ok := m.message()

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"quail/internal/conf"
-	"quail/internal/mailaddr"
+	"quail/internal/nexthop"
 	"quail/internal/tcpto"
 )
 
@@ -124,20 +124,14 @@ func (g *group) end(v verdict) {
 	}
 }
 
-// key is how the sessions with the target are found.
-func (t target) key() target {
-	t.host = mailaddr.Lower(t.host)
-	return t
-}
-
 // connect gives the group a session: one that has carried other mail, or a new one.
 func (r *Remote) connect(g *group) verdict {
 	if r.Keep == nil {
 		return r.begin(g)
 	}
-	limit := g.limits.of(g.target.host)
+	limit := g.limits.of(g.target.Host)
 	now := g.first.now
-	if !r.Keep.rates.admit(g.target.key(), limit, now) {
+	if !r.Keep.rates.admit(g.target.Key(), limit, now) {
 		return limited
 	}
 	if g.session != nil {
@@ -152,7 +146,7 @@ func (r *Remote) connect(g *group) verdict {
 	// The right to open a session must come back whatever happens.
 	defer func() {
 		if g.session == nil {
-			r.Keep.pool.drop(g.target.key())
+			r.Keep.pool.drop(g.target.Key())
 		}
 	}()
 	return r.begin(g)
@@ -168,18 +162,19 @@ func (r *Remote) begin(g *group) (v verdict) {
 func (r *Remote) open(g *group) (*session, verdict) {
 	ctx := context.Background()
 	first := g.first
-	candidates, v := r.find(ctx, g.target)
-	if v != "" {
-		return nil, v
+	finder := nexthop.Finder{Resolver: r.Resolver, Local: r.Local}
+	way, failure := finder.Find(ctx, g.target)
+	if failure != nil {
+		return nil, verdictOf(failure)
 	}
 	d := dialer{
 		timeout: g.timeoutConnect,
-		port:    g.target.port,
+		port:    g.target.Port,
 		tcpto:   tcpto.In(conf.Home),
 		now:     first.now,
 		pid:     first.number ^ first.number>>22, // of a warm process its jobs differ in the high bits
 	}
-	conn, v := d.first(ctx, candidates)
+	conn, v := d.first(ctx, way.Candidates)
 	if v != "" {
 		return nil, v
 	}
@@ -188,7 +183,7 @@ func (r *Remote) open(g *group) (*session, verdict) {
 	if r.Keep != nil {
 		s.texts = &r.Keep.texts
 	}
-	s.target = g.target.key()
+	s.target = g.target.Key()
 	v, err := s.greet()
 	if err != nil {
 		s.broken = true
@@ -224,6 +219,6 @@ func (r *Remote) release(g *group, known bool) {
 // drop gives back the right to a session that could not be opened.
 func (r *Remote) drop(g *group) {
 	if r.Keep != nil {
-		r.Keep.pool.drop(g.target.key())
+		r.Keep.pool.drop(g.target.Key())
 	}
 }

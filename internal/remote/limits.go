@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quail/internal/mailaddr"
+	"quail/internal/nexthop"
 )
 
 // limits is control/remotelimits: by host, ending of a host (.example.net) or ""
@@ -75,7 +76,7 @@ func (l limits) of(host string) limit {
 // rates counts what hosts that have a rate have got.
 type rates struct {
 	mu    sync.Mutex
-	hosts map[target]*starts
+	hosts map[nexthop.Target]*starts
 }
 
 // starts is when transactions with a host began, within its period.
@@ -85,7 +86,7 @@ type starts struct {
 }
 
 // begin lets a transaction with t begin, or says how long it has to wait for that.
-func (r *rates) begin(t target, l limit, now time.Time) (wait time.Duration) {
+func (r *rates) begin(t nexthop.Target, l limit, now time.Time) (wait time.Duration) {
 	if l.count == 0 {
 		return 0
 	}
@@ -123,7 +124,7 @@ const sweepAt = 1000
 
 func (r *rates) sweep(now time.Time) {
 	if r.hosts == nil {
-		r.hosts = make(map[target]*starts)
+		r.hosts = make(map[nexthop.Target]*starts)
 	}
 	if len(r.hosts) < sweepAt {
 		return
@@ -137,7 +138,7 @@ func (r *rates) sweep(now time.Time) {
 
 // admit waits for a transaction with t to be allowed; it is false if that would take
 // too long.
-func (r *rates) admit(t target, l limit, now func() time.Time) bool {
+func (r *rates) admit(t nexthop.Target, l limit, now func() time.Time) bool {
 	deadline := now().Add(limitWait)
 	for {
 		wait := r.begin(t, l, now())

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"quail/internal/nexthop"
 )
 
 func TestParseLimits(t *testing.T) {
@@ -52,10 +54,10 @@ func TestLimitOf(t *testing.T) {
 func TestRates(t *testing.T) {
 	var r rates
 	l := limit{count: 3, period: time.Minute}
-	a, b := target{host: "a"}, target{host: "b"}
+	a, b := nexthop.Target{Host: "a"}, nexthop.Target{Host: "b"}
 	start := time.Unix(1000, 0)
 	for _, c := range []struct {
-		host  target
+		host  nexthop.Target
 		after time.Duration
 		wait  time.Duration
 	}{
@@ -70,11 +72,11 @@ func TestRates(t *testing.T) {
 		{a, 200 * time.Second, 0},
 	} {
 		if got := r.begin(c.host, l, start.Add(c.after)); got != c.wait {
-			t.Errorf("%s after %v: wait %v, want %v", c.host.host, c.after, got, c.wait)
+			t.Errorf("%s after %v: wait %v, want %v", c.host.Host, c.after, got, c.wait)
 		}
 	}
 	for i := range 3 * sweepAt {
-		r.begin(target{host: fmt.Sprint(i)}, l, start.Add(time.Duration(i)*time.Second))
+		r.begin(nexthop.Target{Host: fmt.Sprint(i)}, l, start.Add(time.Duration(i)*time.Second))
 	}
 	if len(r.hosts) > sweepAt {
 		t.Errorf("%d hosts are remembered", len(r.hosts))

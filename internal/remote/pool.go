@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"quail/internal/nexthop"
 )
 
 // Bounds on sessions that are kept.
@@ -27,7 +29,7 @@ const (
 // it is to use one, and which wait to be used again.
 type pool struct {
 	mu    sync.Mutex
-	hosts map[target]*host
+	hosts map[nexthop.Target]*host
 	idle  int
 }
 
@@ -55,7 +57,7 @@ type handover struct {
 // take gives the group a session, or none and the right to open one, of which there
 // are at most most; 0 stands for any number. It is false if that would take too long.
 func (p *pool) take(g *group, most int) bool {
-	t := g.target.key()
+	t := g.target.Key()
 	for {
 		s, w := p.reserve(g, t, most)
 		switch {
@@ -74,14 +76,14 @@ func (p *pool) take(g *group, most int) bool {
 
 // reserve takes an idle session or the right to open one, or else a place in the
 // queue.
-func (p *pool) reserve(g *group, t target, most int) (*session, *waiter) {
+func (p *pool) reserve(g *group, t nexthop.Target, most int) (*session, *waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.hosts[t]
 	if h == nil {
 		h = new(host)
 		if p.hosts == nil {
-			p.hosts = make(map[target]*host)
+			p.hosts = make(map[nexthop.Target]*host)
 		}
 		p.hosts[t] = h
 	}
@@ -102,7 +104,7 @@ func (p *pool) reserve(g *group, t target, most int) (*session, *waiter) {
 }
 
 // await waits for a turn.
-func (p *pool) await(w *waiter, t target) bool {
+func (p *pool) await(w *waiter, t nexthop.Target) bool {
 	late := time.NewTimer(limitWait)
 	defer late.Stop()
 	select {
@@ -120,7 +122,7 @@ func (p *pool) await(w *waiter, t target) bool {
 }
 
 // leave gives up a place in the queue, if it is still there.
-func (p *pool) leave(w *waiter, t target) bool {
+func (p *pool) leave(w *waiter, t nexthop.Target) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.hosts[t]
@@ -136,7 +138,7 @@ func (p *pool) leave(w *waiter, t target) bool {
 }
 
 // next takes the first one from the queue for t, if there is one.
-func (p *pool) next(t target) *waiter {
+func (p *pool) next(t nexthop.Target) *waiter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.hosts[t].next()
@@ -152,7 +154,7 @@ func (h *host) next() *waiter {
 }
 
 // drop gives the right to have a session back.
-func (p *pool) drop(t target) {
+func (p *pool) drop(t nexthop.Target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.hosts[t]

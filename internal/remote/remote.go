@@ -42,6 +42,7 @@ import (
 	"quail/internal/control"
 	"quail/internal/fault"
 	"quail/internal/localaddr"
+	"quail/internal/nexthop"
 	"quail/internal/prog"
 	"quail/internal/resolve"
 	"quail/internal/warm"
@@ -111,17 +112,23 @@ const (
 	usage        verdict = "DI (qmail-remote) was invoked improperly. (#5.3.5)\n"
 	noHome       verdict = "ZUnable to switch to home directory. (#4.3.0)\n"
 	noControls   verdict = "ZUnable to read control files. (#4.3.0)\n"
-	noSystem     verdict = "ZSystem resources temporarily unavailable. (#4.3.0)\n"
-	softDNS      verdict = "ZSorry, I couldn't find any host by that name. (#4.1.2)\n"
-	noAddress    verdict = "DSorry, I couldn't find a mail exchanger or IP address. (#5.4.4)\n"
 	limited      verdict = "ZSorry, control/remotelimits lets no more mail go to that host for now. (#4.4.5)\n"
 	noConnection verdict = "ZSorry, I wasn't able to establish an SMTP connection. (#4.4.1)\n"
 	noMessage    verdict = "ZUnable to read message. (#4.3.0)\n"
 	partialLine  verdict = "DSMTP cannot transfer messages with partial final lines. (#5.6.2)\n"
 	lineBreak    verdict = "DSorry, I can't send an address with a line break in it. (#5.1.3)\n"
-	itsMe        verdict = "DSorry. Although I'm listed as a best-preference MX or A for that host,\n" +
-		"it isn't in my control/locals file, so I don't treat it as local. (#5.4.6)\n"
 )
+
+// noSystem is the report about mail that cannot be sent for lack of something here.
+var noSystem = verdictOf(nexthop.ErrSystem)
+
+// verdictOf is the report about mail that has no address to go to.
+func verdictOf(f *nexthop.Failure) verdict {
+	if f.Permanent {
+		return verdict("D" + f.Text + "\n")
+	}
+	return verdict("Z" + f.Text + "\n")
+}
 
 // Deliver does one delivery: arguments HOST SENDER RECIPIENT..., message on
 // Stdin, reports on Stdout. Who cannot be told is not told. It fails only where
@@ -140,7 +147,8 @@ func (r *Remote) Deliver(p *prog.Process) error {
 	case m.breaksLine():
 		m.end(lineBreak)
 	default:
-		r.take(m, c, c.route(p.Args[0], r.Port))
+		target, _ := nexthop.Route(c.routes, p.Args[0], r.Port)
+		r.take(m, c, target)
 	}
 	if m.err != nil {
 		return m.err
@@ -156,7 +164,7 @@ func say(p *prog.Process, recipients []byte, v verdict) {
 
 // take has the mail's verdict made, by this job or by another one that it shares a
 // transaction with.
-func (r *Remote) take(m *mail, c controls, t target) {
+func (r *Remote) take(m *mail, c controls, t nexthop.Target) {
 	if r.Keep == nil {
 		r.lead(&group{controls: c, target: t, first: m, mails: []*mail{m}})
 		return

@@ -1,112 +1,20 @@
 package remote
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 
 	"quail/internal/conf"
-	"quail/internal/control"
 	"quail/internal/dnstest"
-	"quail/internal/localaddr"
 	"quail/internal/resolve"
 	"quail/internal/tcpto"
 )
-
-func TestRoute(t *testing.T) {
-	dir := t.TempDir()
-	routes := `a.test:relay.a
-A.test:last.wins
-.test:dot.test:26
-b.c.test:
-port.example:r:
-big.example:r:65561
-letters.example:r:x25
-more.example:r:25:26
-empty.example::26
-six.example:[::1]:2525
-sixbare.example:[2001:db8::1]
-sixodd.example:[::1]x:25
-quad.example:[127.0.0.1]:27
-noroute
-`
-	if err := os.WriteFile(filepath.Join(dir, "smtproutes"), []byte(routes), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	var c controls
-	var err error
-	if c.routes, _, err = control.Dir(dir).Map("smtproutes"); err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		host string
-		want target
-	}{
-		{"a.test", target{"last.wins", 25, true}},
-		{"A.TEST", target{"last.wins", 25, true}},
-		{"x.a.test", target{"dot.test", 26, true}},
-		{".test", target{"dot.test", 26, true}},
-		{"test", target{"test", 25, false}}, // .x does not match x
-		{"b.c.test", target{"b.c.test", 25, false}},
-		{"port.example", target{"r", 0, true}}, // as the original has it
-		{"big.example", target{"r", 25, true}},
-		{"letters.example", target{"r", 0, true}},
-		{"more.example", target{"r", 25, true}},
-		{"empty.example", target{"", 26, true}},
-		{"six.example", target{"[::1]", 2525, true}},
-		{"sixbare.example", target{"[2001:db8::1]", 25, true}},
-		{"sixodd.example", target{"[", 0, true}},
-		{"quad.example", target{"[127.0.0.1]", 27, true}},
-		{"noroute", target{"noroute", 25, false}},
-		{"", target{"", 25, false}},
-	} {
-		if got := c.route(test.host, 25); got != test.want {
-			t.Errorf("route(%q) = %v, want %v", test.host, got, test.want)
-		}
-	}
-	c.routes[""] = "smart:587"
-	for _, host := range []string{"", "test", "any.where", "noroute"} {
-		if got, want := c.route(host, 25), (target{"smart", 587, true}); got != want {
-			t.Errorf("with a default, route(%q) = %v, want %v", host, got, want)
-		}
-	}
-	if got := c.route("b.c.test", 25); got.relayed {
-		t.Errorf("with a default, the exception b.c.test became %v", got)
-	}
-}
-
-func TestLiteral(t *testing.T) {
-	for _, c := range []struct{ in, want string }{
-		{"1.2.3.4", "1.2.3.4"},
-		{"[1.2.3.4]", "1.2.3.4"},
-		{"300.1.1.1", "44.1.1.1"}, // the original's reading, as are the next two
-		{"4294967423.0.0.1", "127.0.0.1"},
-		{"18446744073709551743.0.0.1", "127.0.0.1"},
-		{"01.002.3.4", "1.2.3.4"},
-		{"1.2.3", ""}, {"1.2.3.4.", ""}, {"1..2.3", ""}, {"...", ""}, {"", ""}, {"[]", ""},
-		{"[1.2.3.4", ""}, {"1.2.3.4]", ""}, {"[[1.2.3.4]]", ""}, {"1.2.3.4 ", ""}, {"1.2.3.x", ""}, {"1.2.3.4.5", ""},
-		{"[IPv6:2001:db8::1]", "2001:db8::1"},
-		{"[ipv6:::1]", "::1"},
-		{"[::1]", "::1"},
-		{"[::ffff:1.2.3.4]", "1.2.3.4"},
-		{"::1", ""}, {"[fe80::1%eth0]", ""}, {"[IPv6:1.2.3.4]", ""}, {"[IPv6:]", ""}, {"[IPv6:::1", ""},
-	} {
-		got, ok := literal(c.in)
-		if ok != (c.want != "") || ok && got.String() != c.want {
-			t.Errorf("literal(%q) = %v, %v, want %q", c.in, got, ok, c.want)
-		}
-	}
-}
 
 const zone = `
 two.test. MX 10 a.test.
@@ -115,97 +23,10 @@ a.test. A 127.0.1.1
 b.test. A 127.0.1.2
 c.test. A 127.0.1.3
 c.test. AAAA ::1
-nomx.test. A 127.0.1.4
-alias.test. CNAME two.test.
-aliastoa.test. CNAME a.test.
 three.test. MX 30 c.test.
 three.test. MX 10 a.test.
 three.test. MX 20 b.test.
-null.test. MX 0 .
-text.test. TXT "x"
-deadmx.test. MX 5 nowhere.test.
-deadmx.test. MX 6 text.test.
-softmx.test. MX 5 broken.test.
-softmx.test. MX 6 nowhere.test.
-somesoft.test. MX 5 broken.test.
-somesoft.test. MX 6 a.test.
-literalmx.test. MX 50 127.0.1.9.
-literalmx.test. MX 10 a.test.
-dangling.test. CNAME nowhere.test.
-meonly.test. MX 3 me.test.
-me.test. A 127.0.0.1
-meworse.test. MX 3 me.test.
-meworse.test. MX 2 a.test.
-four.test. MX 3 a.test.
-four.test. MX 1 nowhere.test.
 `
-
-// Where mail for a host goes, by what the DNS says about it and by which of the
-// addresses are this host's own.
-func TestFind(t *testing.T) {
-	server := dnstest.Zone(t, zone, map[string]dnstest.Handler{"broken.test.": dnstest.Rcode(dns.RcodeServerFailure)})
-	const (
-		noHost = "DSorry, I couldn't find any host named "
-		perm   = ". (#5.1.2)\n"
-	)
-	for _, c := range []struct {
-		host    string
-		relayed bool
-		own     []string
-		want    string
-		v       verdict
-	}{
-		{"two.test", false, nil, "127.0.1.1/10 127.0.1.2/20", ""},
-		{"two.test", true, nil, "", noHost + "two.test" + perm}, // no MX for relays
-		{"a.test", true, nil, "127.0.1.1/0", ""},
-		{"alias.test", false, nil, "127.0.1.1/10 127.0.1.2/20", ""},
-		{"aliastoa.test", false, nil, "127.0.1.1/0", ""},
-		{"nomx.test", false, nil, "127.0.1.4/0", ""},
-		{"c.test", false, nil, "::1/0 127.0.1.3/0", ""},
-		{"three.test", false, nil, "127.0.1.1/10 127.0.1.2/20 ::1/30 127.0.1.3/30", ""},
-		{"three.test", false, []string{"127.0.1.3"}, "127.0.1.1/10 127.0.1.2/20", ""}, // ::1 is no better than me
-		{"three.test", false, []string{"::1"}, "127.0.1.1/10 127.0.1.2/20", ""},
-		{"three.test", false, []string{"127.0.1.2"}, "127.0.1.1/10", ""},
-		{"three.test", false, []string{"127.0.1.1"}, "", itsMe},
-		{"nomx.test", false, []string{"127.0.1.4"}, "", itsMe},
-		{"nomx.test", true, []string{"127.0.1.4"}, "127.0.1.4/0", ""},
-		{"127.0.1.4", false, []string{"127.0.1.4"}, "", itsMe},
-		{"[127.0.1.4]", true, []string{"127.0.1.4"}, "127.0.1.4/0", ""},
-		{"[IPv6:::1]", false, nil, "::1/0", ""},
-		{"literalmx.test", false, nil, "127.0.1.1/10 127.0.1.9/0", ""}, // a literal's preference is 0, its place stays
-		{"literalmx.test", false, []string{"127.0.1.1"}, "127.0.1.9/0", ""},
-		{"literalmx.test", false, []string{"127.0.1.9"}, "", itsMe},
-		{"meonly.test", false, []string{"127.0.0.1"}, "", itsMe},
-		{"meworse.test", false, []string{"127.0.0.1"}, "127.0.1.1/2", ""},
-		{"four.test", false, nil, "127.0.1.1/3", ""},
-		{"null.test", false, nil, "", noAddress},
-		{"deadmx.test", false, nil, "", noAddress},
-		{"softmx.test", false, nil, "", softDNS},
-		{"somesoft.test", false, nil, "127.0.1.1/6", ""},
-		{"broken.test", false, nil, "", softDNS},
-		{"broken.test", true, nil, "", softDNS},
-		{"text.test", false, nil, "", noHost + "text.test" + perm},
-		{"nowhere.test", false, nil, "", noHost + "nowhere.test" + perm},
-		{"dangling.test", false, nil, "", noAddress},
-		{"no where\x7f\xe9.test", false, nil, "", noHost + "no?where??.test" + perm},
-		{"", false, nil, "", noHost + perm},
-		{"a..b", false, nil, "", noHost + "a..b" + perm},
-	} {
-		r := &Remote{Resolver: &resolve.Resolver{Config: server.Config, Port: server.Port}, Local: own(c.own...)}
-		list, v := r.find(context.Background(), target{host: c.host, relayed: c.relayed})
-		var got []string
-		for _, x := range list {
-			got = append(got, fmt.Sprintf("%s/%d", x.addr, x.pref))
-		}
-		if strings.Join(got, " ") != c.want || v != c.v {
-			t.Errorf("find(%q, relayed %v, own %s) = %s, %q, want %s, %q", c.host, c.relayed, c.own, got, v, c.want, c.v)
-		}
-	}
-	r := &Remote{Local: func() (localaddr.Set, error) { return nil, errors.New("no") }}
-	if _, v := r.find(context.Background(), target{host: "127.0.1.1"}); v != noSystem {
-		t.Errorf("without local addresses: %q, want %q", v, noSystem)
-	}
-}
 
 // The address that answers first gets the mail: those that refuse are passed
 // over, IPv6 comes before IPv4, and once there is a connection there is no next.

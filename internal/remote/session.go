@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quail/internal/dottext"
+	"quail/internal/nexthop"
 )
 
 // Classes of replies. What is below failure is success, whatever it means, for
@@ -46,15 +47,15 @@ type session struct {
 	size       bool
 
 	// What a further transaction has to know.
-	begun   time.Time     // when the connection was made
-	used    int           // transactions begun
-	open    bool          // the server has a sender that was not followed by a text
-	leaving bool          // one of the two has had enough: there is to be no other
-	broken  bool          // nothing more can be sent, not even QUIT
-	target  target        // where mail by this session goes
-	timer   *time.Timer   // ends it while it is idle
-	ahead   func() string // commands of the next transaction, if there is one by now
-	texts   *sync.Pool    // of textBuffers; nil where there is one text
+	begun   time.Time      // when the connection was made
+	used    int            // transactions begun
+	open    bool           // the server has a sender that was not followed by a text
+	leaving bool           // one of the two has had enough: there is to be no other
+	broken  bool           // nothing more can be sent, not even QUIT
+	target  nexthop.Target // where mail by this session goes
+	timer   *time.Timer    // ends it while it is idle
+	ahead   func() string  // commands of the next transaction, if there is one by now
+	texts   *sync.Pool     // of textBuffers; nil where there is one text
 }
 
 func newSession(conn net.Conn, helo string, timeout time.Duration, now func() time.Time) *session {

@@ -30,7 +30,7 @@ var Differences = []Difference{
 	{"numbers", "a number that is too large, or no number as a whole, is an error or the largest one there is; it never wraps",
 		"queue showctl smtpd tcpserver users"},
 	{"addresses", "IPv6 addresses are listened on, connected to and counted as this host's own; the table of hosts that timed out has none",
-		"localaddr remote resolve tcpserver tcpto"},
+		"localaddr nexthop resolve tcpserver tcpto"},
 	{"sending", "EHLO comes before HELO and commands go in groups where the server takes that; recipients of one message share a transaction and messages a connection where they can; a host's addresses are tried side by side; no message can end its text early, no address its line",
 		"dottext remote"},
 	{"headers", "an address with a NUL or a line feed is refused; a header field stays one field whatever is in it",
