@@ -57,26 +57,63 @@ func (i Instruction) String() string {
 // instructions, which would throw mail away: somebody is probably editing.
 var ErrBlank = errors.New("first line of .qmail file is blank")
 
-// Parse returns the instructions of a .qmail file in their order. A last line
-// without its newline counts.
-func Parse(body []byte) ([]Instruction, error) {
-	var out []Instruction
-	for first := true; first || len(body) > 0; first = false {
+// Blank is what qmail-local says of ErrBlank.
+const Blank = "Uh-oh: first line of .qmail file is blank. (#4.2.1)"
+
+// Line is one line of a .qmail file.
+type Line struct {
+	Number int    // from 1
+	Text   string // without trailing blanks
+	// Does says that the line is an Instruction, not blank, a comment or one of those
+	// that are left to the future.
+	Does bool
+	Instruction
+}
+
+// Lines returns the lines of a .qmail file. A last line without its newline counts;
+// the empty string after a last newline is none.
+func Lines(body []byte) ([]Line, error) {
+	var out []Line
+	for n := 1; n == 1 || len(body) > 0; n++ {
 		var line []byte
 		line, body, _ = bytes.Cut(body, []byte("\n"))
 		line = bytes.TrimRight(line, " \t")
 		blank := len(line) == 0 || line[0] == 0
-		if blank && first {
+		if blank && n == 1 {
 			return nil, ErrBlank
 		}
-		if blank {
-			continue
+		l := Line{Number: n, Text: string(line)}
+		if !blank {
+			l.Instruction, l.Does = parseLine(l.Text)
 		}
-		if i, ok := parseLine(string(line)); ok {
-			out = append(out, i)
-		}
+		out = append(out, l)
 	}
 	return out, nil
+}
+
+// Parse returns the instructions of a .qmail file in their order.
+func Parse(body []byte) ([]Instruction, error) {
+	lines, err := Lines(body)
+	var out []Instruction
+	for _, l := range lines {
+		if l.Does {
+			out = append(out, l.Instruction)
+		}
+	}
+	return out, err
+}
+
+// NotAllowed returns why an instruction is not carried out where forwarding alone is
+// allowed, in the words of qmail-local's report; "" if it is.
+func (i Instruction) NotAllowed() string {
+	switch i.Kind {
+	case Mbox, Maildir:
+		return "Uh-oh: .qmail has file delivery but has x bit set. (#4.7.0)"
+	case Program:
+		return "Uh-oh: .qmail has prog delivery but has x bit set. (#4.7.0)"
+	default:
+		return ""
+	}
 }
 
 // parseLine returns the instruction of a line that is not blank, if it is one.

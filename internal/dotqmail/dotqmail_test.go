@@ -193,3 +193,31 @@ func FuzzLines(f *testing.F) {
 		}
 	})
 }
+
+// Every line is there, with its number, and what does nothing says so.
+func TestLines(t *testing.T) {
+	lines, err := Lines([]byte("# note \n\n|prog x\n+later\n./Maildir/\n\x00\na@b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Line{
+		{1, "# note", false, Instruction{}},
+		{2, "", false, Instruction{}},
+		{3, "|prog x", true, Instruction{Program, "prog x"}},
+		{4, "+later", false, Instruction{Kind: ForwardOnly}},
+		{5, "./Maildir/", true, Instruction{Maildir, "./Maildir/"}},
+		{6, "\x00", false, Instruction{}},
+		{7, "a@b", true, Instruction{Forward, "a@b"}},
+	}
+	if !slices.Equal(lines, want) {
+		t.Errorf("got %+v, want %+v", lines, want)
+	}
+	for _, c := range []struct {
+		kind Kind
+		want string
+	}{{Maildir, "file"}, {Mbox, "file"}, {Program, "prog"}, {Forward, ""}, {ForwardOnly, ""}} {
+		if got := (Instruction{Kind: c.kind}).NotAllowed(); c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("kind %d where only forwarding is allowed: %q", c.kind, got)
+		}
+	}
+}

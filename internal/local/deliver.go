@@ -113,7 +113,7 @@ func (j *job) toMbox(name string) error {
 		return err
 	}
 	head := j.to.FromLine(j.p.Now()) + j.to.ReturnPath() + j.to.DeliveredTo()
-	err = mbox.Append(j.path(name), head, message, j.p.Now)
+	err = mbox.Append(j.home.Path(name), head, message, j.p.Now)
 	var unopened *mbox.OpenError
 	var unread readError
 	switch {
@@ -145,7 +145,7 @@ func (j *job) toMaildir(name string) error {
 		j.names = &maildir.Namer{Now: j.p.Now, PID: j.p.PID, Host: host}
 	}
 	head := strings.NewReader(j.to.ReturnPath() + j.to.DeliveredTo())
-	err = maildir.Deliver(j.path(name), j.names, j.syncs, io.MultiReader(head, message))
+	err = maildir.Deliver(j.home.Path(name), j.names, j.syncs, io.MultiReader(head, message))
 	var unread readError
 	switch {
 	case err == nil:

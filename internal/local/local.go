@@ -16,19 +16,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"quail/internal/conf"
 	"quail/internal/dotqmail"
 	"quail/internal/durable"
 	"quail/internal/errno"
 	"quail/internal/fault"
+	"quail/internal/instructions"
 	"quail/internal/maildir"
 	"quail/internal/prog"
 )
@@ -37,6 +33,7 @@ import (
 type job struct {
 	p    *prog.Process
 	to   dotqmail.Delivery
+	home instructions.Home
 	doit bool // false: describe only
 	// syncs is shared with deliveries to the same file system, if there are any.
 	syncs *durable.Group
@@ -73,12 +70,11 @@ func (w *Program) Run(p *prog.Process) error {
 	if j.doit && p.UID == 0 {
 		return j.fail(prog.StatusTemporary, "Not allowed to perform deliveries as root. (#4.3.0)")
 	}
-	device, err := j.checkHome()
-	if err != nil {
+	if err := j.checkHome(); err != nil {
 		return err
 	}
 	if p.Warm {
-		j.syncs = w.group(j.to.Home, device, p.Now)
+		j.syncs = w.group(j.to.Home, j.home.Device, p.Now)
 	}
 	if j.doit {
 		if err := j.checkLoop(); err != nil {
@@ -157,38 +153,31 @@ func (j *job) temporary(what string, err error, code string) error {
 	return j.fail(prog.StatusTemporary, what+": "+errno.Text(err)+". ("+code+")")
 }
 
-// path returns where a name in the home directory, or an absolute one, is. It is
-// not cleaned: "x/.." is not always here.
-func (j *job) path(name string) string {
-	if strings.HasPrefix(name, "/") {
-		return name
+// refused is fail for what package instructions refuses.
+func (j *job) refused(err error) error {
+	var r *instructions.Refusal
+	if !errors.As(err, &r) {
+		return err
 	}
-	return j.to.Home + "/" + name
+	if r.Permanent {
+		return j.fail(prog.StatusPermanent, r.Text)
+	}
+	return j.fail(prog.StatusTemporary, r.Text)
 }
 
 // checkHome refuses to work in a home directory that others can write to, and in
-// one whose owner asks for a pause by the sticky bit. It returns the number of the
-// directory's file system.
-func (j *job) checkHome() (device uint64, err error) {
-	// "/." needs the permission to search the directory, as chdir does.
-	var st unix.Stat_t
-	err = unix.EINTR
-	for err == unix.EINTR {
-		err = unix.Stat(j.to.Home+"/.", &st)
+// one whose owner asks for a pause.
+func (j *job) checkHome() (err error) {
+	if j.home, err = instructions.Open(j.to.Home); err != nil {
+		return j.refused(err)
 	}
-	device = uint64(st.Dev)
-	switch {
-	case err != nil:
-		return 0, j.temporary("Unable to switch to "+j.to.Home, err, "#4.3.0")
-	case uint32(st.Mode)&conf.Patrn != 0:
-		return 0, j.fail(prog.StatusTemporary, "Uh-oh: home directory is writable. (#4.7.0)")
-	case st.Mode&unix.S_ISVTX == 0:
-		return device, nil
-	case j.doit:
-		return 0, j.fail(prog.StatusTemporary, "Home directory is sticky: user is editing his .qmail file. (#4.2.1)")
+	if j.home.Sticky && j.doit {
+		return j.refused(instructions.ErrSticky)
 	}
-	fmt.Fprintln(j.p.Stderr, "Warning: home directory is sticky.")
-	return device, nil
+	if j.home.Sticky {
+		fmt.Fprintln(j.p.Stderr, "Warning: home directory is sticky.")
+	}
+	return nil
 }
 
 // environment returns that of programs, and of whatever queues forwarded mail. Most
@@ -208,100 +197,34 @@ func (j *job) environment() prog.Env {
 // or fallback if the file is empty or the user has none. It sets DEFAULT and
 // forwardOnly.
 func (j *job) instructions(fallback string) ([]byte, error) {
-	f, name, err := j.findFile()
+	file, err := j.home.Find(j.to.Dash, j.to.Ext)
 	if err != nil {
-		return nil, err
+		return nil, j.refused(err)
 	}
-	if f == nil {
-		if j.to.Dash != "" {
-			return nil, j.fail(prog.StatusPermanent, "Sorry, no mailbox here by that name. (#5.1.1)")
-		}
+	if file.Sets {
+		j.variables = append(j.variables, dotqmail.Variable{Name: "DEFAULT", Value: file.Default})
+	}
+	if file.Fallback {
 		return []byte(fallback), nil
 	}
-	defer f.Close()
-	if name.Sets {
-		j.variables = append(j.variables, dotqmail.Variable{Name: "DEFAULT", Value: name.Default})
-	}
-	fi, err := f.Stat()
-	if err == nil && fi.Size() == 0 {
-		return []byte(fallback), nil
-	}
-	var body []byte
-	if err == nil {
-		body, err = io.ReadAll(f)
-	}
-	if err != nil {
-		return nil, j.temporary("Unable to read "+name.File, err, "#4.3.0")
-	}
-	j.forwardOnly = fi.Mode()&0o100 != 0
-	return body, nil
-}
-
-// findFile opens the file that answers for the address; it is nil if none does.
-// A file that is there and cannot be opened is not absent: the mail waits.
-func (j *job) findFile() (*os.File, dotqmail.Name, error) {
-	for name := range dotqmail.Names(j.to.Dash, j.to.Ext) {
-		f, err := openRegular(j.path(name.File))
-		switch {
-		case err == nil && f != nil:
-			if fi, err := f.Stat(); err == nil && uint32(fi.Mode().Perm())&conf.Patrn != 0 {
-				f.Close()
-				return nil, name, j.fail(prog.StatusTemporary, "Uh-oh: .qmail file is writable. (#4.7.0)")
-			}
-			return f, name, nil
-		case errno.Temporary(err), errors.Is(err, os.ErrPermission):
-			return nil, name, j.temporary("Unable to open "+name.File, err, "#4.3.0")
-		}
-	}
-	return nil, dotqmail.Name{}, nil
-}
-
-// openRegular opens a file to read. A directory, fifo or the like is nil without
-// an error.
-func openRegular(path string) (*os.File, error) {
-	f, err := durable.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	fi, err := f.Stat()
-	if err == nil && fi.Mode().IsRegular() {
-		return f, nil
-	}
-	f.Close()
-	return nil, err
+	j.forwardOnly = file.ForwardOnly
+	return file.Body, nil
 }
 
 // setNewSender finds out under which sender mail is forwarded, and tells programs.
-func (j *job) setNewSender() error {
-	var owner, ownerDefault bool
-	var err error
-	if j.to.CanBounce() {
-		owner, err = j.exists(dotqmail.Owner(j.to.Dash, j.to.Ext))
-		if owner && err == nil {
-			ownerDefault, err = j.exists(dotqmail.OwnerDefault(j.to.Dash, j.to.Ext))
-		}
-		if err != nil {
-			return err
-		}
+func (j *job) setNewSender() (err error) {
+	if j.newSender, _, err = j.home.NewSender(j.to); err != nil {
+		return j.refused(err)
 	}
-	j.newSender = j.to.NewSender(owner, ownerDefault)
 	j.variables = append(j.variables, dotqmail.Variable{Name: "NEWSENDER", Value: j.newSender})
 	return nil
-}
-
-func (j *job) exists(name string) (bool, error) {
-	_, err := os.Stat(j.path(name))
-	if errno.Temporary(err) {
-		return false, j.temporary("Unable to open "+name, err, "#4.3.0")
-	}
-	return err == nil, nil
 }
 
 // follow carries the instructions out, up to the first that fails.
 func (j *job) follow(body []byte) error {
 	lines, err := dotqmail.Parse(body)
 	if err != nil {
-		return j.fail(prog.StatusTemporary, "Uh-oh: first line of .qmail file is blank. (#4.2.1)")
+		return j.fail(prog.StatusTemporary, dotqmail.Blank)
 	}
 	for _, line := range lines {
 		stop, err := j.carryOut(line)
@@ -314,12 +237,12 @@ func (j *job) follow(body []byte) error {
 
 // carryOut does one instruction. stop says that further lines are to be ignored.
 func (j *job) carryOut(line dotqmail.Instruction) (stop bool, err error) {
+	if text := line.NotAllowed(); text != "" && j.forwardOnly {
+		return false, j.fail(prog.StatusTemporary, text)
+	}
 	switch line.Kind {
 	case dotqmail.Mbox, dotqmail.Maildir:
 		j.files++
-		if j.forwardOnly {
-			return false, j.fail(prog.StatusTemporary, "Uh-oh: .qmail has file delivery but has x bit set. (#4.7.0)")
-		}
 		switch {
 		case !j.doit && line.Kind == dotqmail.Mbox:
 			j.describe("mbox", line)
@@ -332,9 +255,6 @@ func (j *job) carryOut(line dotqmail.Instruction) (stop bool, err error) {
 		}
 	case dotqmail.Program:
 		j.programs++
-		if j.forwardOnly {
-			return false, j.fail(prog.StatusTemporary, "Uh-oh: .qmail has prog delivery but has x bit set. (#4.7.0)")
-		}
 		if j.doit {
 			return j.toProgram(line.Arg())
 		}
