@@ -67,6 +67,12 @@ const (
 	Pause = 5 * time.Minute
 )
 
+// Gathering is how long a sync at most waits for more calls to share it. Where jobs come
+// together it is half of what the last sync took: those that one has let go come for
+// their next one a moment later, and would find this one begun. A job that is alone
+// does not wait.
+const Gathering = 5 * time.Millisecond
+
 // Group shares syncs among jobs on one file system. A nil Group shares nothing.
 type Group struct {
 	now   func() time.Time
@@ -78,6 +84,7 @@ type Group struct {
 	// apart says until when whole is not used; forever, that it is never used again.
 	apart   time.Time
 	forever bool
+	gather  time.Duration // what the next sync waits
 	counts  Counts
 }
 
@@ -159,7 +166,11 @@ func (g *Group) lead(b *batch) {
 	defer g.turn.Unlock()
 	defer close(b.done)
 	g.mu.Lock()
-	g.next = nil
+	gather := g.gather
+	g.mu.Unlock()
+	time.Sleep(gather) // not at all, if it is 0
+	g.mu.Lock()
+	g.next, g.gather = nil, 0
 	g.mu.Unlock()
 	g.sync(b.calls)
 }
@@ -195,6 +206,7 @@ func (g *Group) syncWhole(calls []*call) {
 	defer g.mu.Unlock()
 	g.counts.add(Counts{Calls: len(calls), Syncs: 1, Shared: len(calls)})
 	g.forever = g.forever || err != nil
+	g.gather = min(took/2, Gathering)
 	if took > Slow {
 		g.apart = g.now().Add(Pause)
 	}

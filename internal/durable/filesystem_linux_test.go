@@ -85,6 +85,26 @@ func TestSlow(t *testing.T) {
 	}
 }
 
+// After a shared sync the next one waits for those whom that has let go; a job that is
+// alone never waits for anybody.
+func TestGathering(t *testing.T) {
+	dir := shm(t)
+	for took, want := range map[time.Duration]time.Duration{0: 0, 4 * time.Millisecond: 2 * time.Millisecond, time.Minute: Gathering} {
+		clock := time.Unix(1700000000, 0)
+		g := NewGroup(dir, func() time.Time {
+			clock = clock.Add(took)
+			return clock
+		})
+		shared(t, g, dir)
+		if g.gather != want {
+			t.Errorf("after a sync of %v the next one waits %v, want %v", took, g.gather, want)
+		}
+		if err := g.Sync([]*os.File{file(t, dir, "alone after "+took.String())}, dir); err != nil || g.gather != 0 {
+			t.Errorf("after a job that is alone the next one waits %v (%v)", g.gather, err)
+		}
+	}
+}
+
 // shm returns a directory on a file system that can be synced as a whole.
 func shm(t *testing.T) string {
 	t.Helper()
