@@ -11,7 +11,7 @@ import (
 // by the same ring and the ones below it. Whatever is not listed is a program, and
 // programs are imported by commands alone. See ARCHITECTURE.md.
 const rings = `
-	contracts: conf errno fault cdb envelope mailaddr netstring dottext received rfc822 delivery dotqmail users tcprules submission order
+	contracts: conf errno fault cdb envelope mailaddr netstring dottext received rfc822 delivery dotqmail users tcprules submission order pop3 checkpw
 	state:     durable queue selection control rcpthosts route instructions maildir mbox tcpto relayctl cdbfile
 	system:    limits prog proc warm privs sandbox ucspi resolve submit localaddr addrwatch nexthop spawn localsocket
 `

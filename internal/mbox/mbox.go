@@ -43,7 +43,8 @@ func (e *OpenError) Unwrap() error { return e.Err }
 // to the file, and returns when they are on disk. The file is created if need be.
 // An error from reading message can be told by errors.As.
 func Append(path, head string, message io.Reader, now func() time.Time) error {
-	f, locked, err := open(path, now)
+	start := now()
+	f, locked, err := open(path, func() bool { return now().Sub(start) >= LockWait })
 	if err != nil {
 		return err
 	}
@@ -63,13 +64,13 @@ func Append(path, head string, message io.Reader, now func() time.Time) error {
 	return err
 }
 
-// open opens the file and locks it, and reports whether locking worked.
+// open opens the file and locks it, unless expired first, and reports whether locking
+// worked.
 //
 // Differs from qmail: who rewrites an mbox may hold the lock and put a new file in
 // its place, as maildir2mbox does. What waited for the lock would then write to a
 // file without a name, so it looks again.
-func open(path string, now func() time.Time) (f *os.File, locked bool, err error) {
-	start := now()
+func open(path string, expired func() bool) (f *os.File, locked bool, err error) {
 	for {
 		// A fifo without a reader must be an error, not a wait.
 		f, err = durable.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o600)
@@ -82,7 +83,7 @@ func open(path string, now func() time.Time) (f *os.File, locked bool, err error
 			err = &os.PathError{Op: "write", Path: path, Err: syscall.EINVAL}
 		}
 		if err == nil {
-			locked, err = lock(f, func() bool { return now().Sub(start) >= LockWait })
+			locked, err = lock(f, expired)
 		}
 		if err != nil {
 			f.Close()
@@ -93,7 +94,7 @@ func open(path string, now func() time.Time) (f *os.File, locked bool, err error
 			return f, locked, nil
 		}
 		f.Close()
-		if now().Sub(start) >= LockWait {
+		if expired() {
 			return nil, false, ErrLocked
 		}
 	}
