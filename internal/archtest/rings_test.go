@@ -12,8 +12,8 @@ import (
 // programs are imported by commands alone. See ARCHITECTURE.md.
 const rings = `
 	contracts: conf errno fault cdb envelope mailaddr netstring dottext received rfc822 delivery dotqmail users tcprules submission order pop3 checkpw
-	state:     durable queue selection control rcpthosts route instructions maildir mbox tcpto relayctl cdbfile
-	system:    limits prog proc warm privs sandbox ucspi resolve submit localaddr addrwatch nexthop spawn localsocket
+	state:     durable queue selection control rcpthosts route instructions assigned maildir mbox tcpto relayctl cdbfile
+	system:    limits prog proc accounts warm privs sandbox ucspi resolve submit localaddr addrwatch nexthop spawn localsocket
 `
 
 // Ring numbers, from the one that all may import on.

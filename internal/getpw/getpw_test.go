@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"quail/internal/accounts"
 	"quail/internal/prog"
 	"quail/internal/users"
 )
@@ -38,7 +39,7 @@ func newHost(t *testing.T, nsswitch string) *host {
 			}
 		}
 	}
-	passwdFile, nsswitchFile = filepath.Join(h.dir, "passwd"), filepath.Join(h.dir, "nsswitch.conf")
+	accounts.PasswdFile, accounts.NsswitchFile = filepath.Join(h.dir, "passwd"), filepath.Join(h.dir, "nsswitch.conf")
 	long := "a1234567890123456789012345678901" // 32 bytes
 	h.write("passwd", fmt.Sprintf(strings.ReplaceAll(`root:x:0:0:root:DIR/joe:/bin/sh
 alias:x:999:998::DIR/alias:/bin/sh
@@ -163,7 +164,7 @@ func TestStatus(t *testing.T) {
 	if status, got := h.run("joe"); status != StatusNoAlias || got != "" {
 		t.Errorf("without alias: status %d, %q, want %d", status, got, StatusNoAlias)
 	}
-	os.Remove(passwdFile)
+	os.Remove(accounts.PasswdFile)
 	if status, got := h.run("joe"); status != 111 || got != "" {
 		t.Errorf("without /etc/passwd: status %d, %q, want 111", status, got)
 	}
@@ -171,38 +172,11 @@ func TestStatus(t *testing.T) {
 
 func TestUnreadableNsswitch(t *testing.T) {
 	h := newHost(t, "")
-	if err := os.Mkdir(nsswitchFile, 0o755); err != nil {
+	if err := os.Mkdir(accounts.NsswitchFile, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if status, got := h.run("joe"); status != 111 || got != "" {
 		t.Errorf("nsswitch.conf unreadable: status %d, %q, want 111", status, got)
-	}
-}
-
-func TestParseSources(t *testing.T) {
-	for _, c := range []struct {
-		text   string
-		compat bool
-		want   sources
-	}{
-		{"", false, sources{fileFirst: true}},
-		{"group: files ldap\n", false, sources{fileFirst: true}},
-		{"passwd: files", false, sources{fileFirst: true}},
-		{"passwd:\n", false, sources{fileFirst: true}},
-		{"passwd:\tfiles systemd # ldap\n", false, sources{fileFirst: true}},
-		{"#passwd: ldap\n passwd : files sss\n", false, sources{true, true}},
-		{"passwd: sss files\n", false, sources{false, true}},
-		{"passwd: files [NOTFOUND=return SUCCESS=continue] systemd\n", false, sources{fileFirst: true}},
-		{"passwd: files [ NOTFOUND = return ] db\n", false, sources{true, true}},
-		{"passwd: files [unclosed ldap\n", false, sources{fileFirst: true}},
-		{"passwd: compat\n", false, sources{fileFirst: true}},
-		{"passwd: compat\npasswd_compat: nis\n", true, sources{false, true}},
-		{"passwd: files\n", true, sources{fileFirst: true}},
-		{"passwd: files compat\n", true, sources{false, true}},
-	} {
-		if got := parseSources(c.text, func() bool { return c.compat }); got != c.want {
-			t.Errorf("parseSources(%q, %v) = %+v, want %+v", c.text, c.compat, got, c.want)
-		}
 	}
 }
 
@@ -276,8 +250,8 @@ func TestGetentAbsent(t *testing.T) {
 }
 
 func TestGetentHangs(t *testing.T) {
-	defer func(d time.Duration) { patience = d }(patience)
-	patience = 50 * time.Millisecond
+	defer func(d time.Duration) { accounts.Patience = d }(accounts.Patience)
+	accounts.Patience = 50 * time.Millisecond
 	h := newHost(t, "passwd: files sss")
 	h.write("getent", "#!/bin/sh\nexec sleep 600\n")
 	if status, got := h.run("jane"); status != 111 || got != "" {
@@ -297,36 +271,6 @@ func TestGetentBusy(t *testing.T) {
 	if status, got := h.run("jane"); status != StatusSystem || got != "" {
 		t.Errorf("getent being written: status %d, %q, want %d", status, got, StatusSystem)
 	}
-}
-
-// FuzzFind: for any passwd and any local part, the account that is found is one of
-// a line of the file, and with the extension it spells the local part.
-func FuzzFind(f *testing.F) {
-	f.Add("joe:x:1:2::/:\njoe-smith:x:1:2::/:\nalias:x:3:4::/:/bin/sh", "Joe-smith-X")
-	f.Add("alias:x:3:4::/:/bin/sh", "joe")
-	f.Add("+joe:x:1:2::/:\n", "+joe")
-	f.Fuzz(func(t *testing.T, passwd, local string) {
-		p := &prog.Process{Dir: "/", Stderr: os.Stderr}
-		known := &accounts{p: p, loaded: true, passwd: []byte(passwd), sources: sources{fileFirst: true}}
-		a, err := find(known, local)
-		if err != nil {
-			return
-		}
-		line := fmt.Sprintf("%s:", a.User)
-		if !strings.HasPrefix(passwd, line) && !strings.Contains(passwd, "\n"+line) {
-			t.Errorf("local %q: account %q is not in passwd", local, a.User)
-		}
-		switch {
-		case a.User == "alias" && a.Dash == "-" && a.Ext == local:
-		case a.Dash == "" && a.Ext == "" && strings.EqualFold(a.User, local):
-		case a.Dash == "-" && strings.HasSuffix(local, "-"+a.Ext) && strings.EqualFold(a.User, strings.TrimSuffix(local, "-"+a.Ext)):
-		default:
-			t.Errorf("local %q: found %+v", local, a)
-		}
-		if a.User != "alias" && a.UID == 0 {
-			t.Errorf("local %q: found a root account %+v", local, a)
-		}
-	})
 }
 
 // Many lookups in one process go on beside each other, and each finds the accounts as

@@ -14,12 +14,11 @@ package lspawn
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"path/filepath"
 	"syscall"
 	"time"
 
-	"quail/internal/cdb"
+	"quail/internal/assigned"
 	"quail/internal/cdbfile"
 	"quail/internal/conf"
 	"quail/internal/delivery"
@@ -123,20 +122,13 @@ func unable(err error) int {
 // find returns the assignment of a local part, or the status that says why there
 // is none.
 func (l *lspawn) find(local string) (users.Assignment, int) {
-	var a users.Assignment
-	var found bool
-	err := l.assigned.View(func(db *cdb.Reader) (err error) {
-		a, found, err = users.Lookup(db, local)
-		return err
-	})
-	if errors.Is(err, users.ErrRecord) {
-		return a, delivery.StatusBug
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return a, delivery.StatusCdb
+	entry, found, err := assigned.Find(l.assigned, local)
+	var failure *assigned.Failure
+	if errors.As(err, &failure) {
+		return entry.Assignment, failure.Status
 	}
 	if found {
-		return a, 0
+		return entry.Assignment, 0
 	}
 	return l.ask(local)
 }

@@ -44,7 +44,7 @@ var Differences = []Difference{
 	{"new mail", "a message with one recipient is delivered before it is preprocessed, which is left out if that succeeds; the queue is read at start while deliveries go on, and preprocessing, deliveries and qmail-clean do not wait for each other",
 		"send"},
 	{"accounts", "a line of /etc/passwd that makes no sense, or a name service that does not answer, delays mail; alias does not get it",
-		"getpw"},
+		"accounts"},
 	{"queue listings", "files that cannot be read are reported; they neither count as nothing nor are printed as they are",
 		"qmail-qstat qread"},
 	{"POP", "CAPA is answered; what a client sends behind its password is left for the next program; a command line has at most 16384 bytes; messages of the same second have an order of their own",

@@ -3,6 +3,7 @@ package users
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"strings"
@@ -63,6 +64,17 @@ func assignment(line string) (name, data string, ok bool) {
 		return "", "", false
 	}
 	return name, strings.Join(f[:fields], "\x00"), true
+}
+
+// Exact returns the line of users/assign that assigns the address name. The fields
+// of an Assignment and name must hold no colon, line feed or NUL.
+func (a Assignment) Exact(name string) string { return a.line("=", name) }
+
+// Prefix returns the line that assigns all addresses which begin with prefix.
+func (a Assignment) Prefix(prefix string) string { return a.line("+", prefix) }
+
+func (a Assignment) line(mark, name string) string {
+	return fmt.Sprintf("%s%s:%s:%d:%d:%s:%s:%s:\n", mark, name, a.User, a.UID, a.GID, a.Home, a.Dash, a.Ext)
 }
 
 // key returns the key for the first field of a line: a plus sign marks a prefix,

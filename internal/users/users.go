@@ -91,20 +91,28 @@ const (
 	wildchars = ""
 )
 
+// Entry is an assignment and what in the database made it.
+type Entry struct {
+	Assignment
+	// Line is what the line of users/assign begins with, in lower case: "=NAME" for an
+	// address by itself, "+PREFIX" for all that begin so.
+	Line string
+}
+
 // Lookup finds who controls a local part: the one assigned to it, or to its
 // longest assigned prefix, whose ext then gets the rest of the local part. With ok
 // false nobody is, and qmail-getpw is to be asked.
-func Lookup(db *cdb.Reader, local string) (a Assignment, ok bool, err error) {
+func Lookup(db *cdb.Reader, local string) (e Entry, ok bool, err error) {
 	wild, ok, err := db.Find(wildchars)
 	if err != nil {
-		return Assignment{}, false, err
+		return Entry{}, false, err
 	}
 	if !ok {
-		return Assignment{}, false, fmt.Errorf("%w: no wildchars", cdb.ErrFormat)
+		return Entry{}, false, fmt.Errorf("%w: no wildchars", cdb.ErrFormat)
 	}
 	folded := keyStart + mailaddr.Lower(local)
 	if record, ok, err := db.Find(folded + keyExact); ok || err != nil {
-		return assigned(record, "", err)
+		return assigned("="+folded[1:], record, "", err)
 	}
 	// Only prefixes that end in a wildchar can be there, and "!", the catch-all.
 	for i := len(folded); i >= 1; i-- {
@@ -112,18 +120,18 @@ func Lookup(db *cdb.Reader, local string) (a Assignment, ok bool, err error) {
 			continue
 		}
 		if record, ok, err := db.Find(folded[:i]); ok || err != nil {
-			return assigned(record, local[i-len(keyStart):], err)
+			return assigned("+"+folded[1:i], record, local[i-len(keyStart):], err)
 		}
 	}
-	return Assignment{}, false, nil
+	return Entry{}, false, nil
 }
 
 // assigned is the result of a hit: the stored record lacks only the end of its
 // last field.
-func assigned(record []byte, rest string, err error) (Assignment, bool, error) {
+func assigned(line string, record []byte, rest string, err error) (Entry, bool, error) {
 	if err != nil {
-		return Assignment{}, false, err
+		return Entry{}, false, err
 	}
 	a, err := ParseRecord(string(record) + rest + "\x00")
-	return a, err == nil, err
+	return Entry{a, line}, err == nil, err
 }

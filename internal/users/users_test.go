@@ -102,6 +102,23 @@ func TestAssignFormat(t *testing.T) {
 	}
 }
 
+// What is printed is what Assign reads.
+func TestLines(t *testing.T) {
+	a := Assignment{"joe", 1001, 100, "/home/joe", "-", "x-"}
+	text := a.Exact("joe") + a.Prefix("joe-") + a.Prefix("") + ".\n"
+	if want := "=joe:joe:1001:100:/home/joe:-:x-:\n+joe-:joe:1001:100:/home/joe:-:x-:\n+:joe:1001:100:/home/joe:-:x-:\n.\n"; text != want {
+		t.Errorf("printed %q, want %q", text, want)
+	}
+	file, err := compile(t, t.TempDir(), text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if got, ok, err := Lookup(file.Reader, "joe"); got.Assignment != a || !ok || err != nil {
+		t.Errorf("joe is %+v, %v, %v, want %+v", got, ok, err, a)
+	}
+}
+
 func TestAssignReadError(t *testing.T) {
 	text := io.MultiReader(strings.NewReader("=joe:joe:1:2:/h:-:x:\n"), iotest.ErrReader(io.ErrNoProgress))
 	var last error
@@ -145,7 +162,7 @@ func TestLookup(t *testing.T) {
 		{"root", Assignment{"root", 0, 0, "/root", "", ""}},
 		{"nobody", Assignment{"nobody", 4294967294, 4294967294, "/", "", ""}},
 	} {
-		if got, ok, err := Lookup(file.Reader, c.local); got != c.want || !ok || err != nil {
+		if got, ok, err := Lookup(file.Reader, c.local); got.Assignment != c.want || !ok || err != nil {
 			t.Errorf("Lookup(%q) = %+v, %v, %v, want %+v", c.local, got, ok, err, c.want)
 		}
 	}
@@ -165,6 +182,20 @@ func TestLookupNothing(t *testing.T) {
 	for _, local := range []string{"", "joe-x", "jo", "jane", "jane+x", "-"} {
 		if got, ok, err := Lookup(file.Reader, local); ok || err != nil {
 			t.Errorf("Lookup(%q) = %+v, %v, want nothing", local, got, err)
+		}
+	}
+}
+
+// Which line of the text it was.
+func TestLookupLine(t *testing.T) {
+	file, err := compile(t, t.TempDir(), "=Joe-Info:joe:1:2:/h:::\n+joe-:joe:1:2:/h:-::\n+:alias:3:4:/a:-::\n.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for local, want := range map[string]string{"JOE-info": "=joe-info", "joe-infos": "+joe-", "joe": "+", "": "+"} {
+		if got, ok, err := Lookup(file.Reader, local); got.Line != want || !ok || err != nil {
+			t.Errorf("Lookup(%q) = %+v, %v, %v, want the line %s", local, got, ok, err, want)
 		}
 	}
 }
@@ -274,7 +305,7 @@ func FuzzAssign(f *testing.F) {
 			want, wantErr = ParseRecord(wantRecord)
 		}
 		got, ok, err := Lookup(file.Reader, local)
-		if got != want || ok != (wantOK && wantErr == nil) || (err != nil) != (wantErr != nil) {
+		if got.Assignment != want || ok != (wantOK && wantErr == nil) || (err != nil) != (wantErr != nil) {
 			t.Errorf("Lookup(%q) = %+v, %v, %v; the text says %+v, %v, %v", local, got, ok, err, want, wantOK, wantErr)
 		}
 	})

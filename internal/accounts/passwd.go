@@ -1,4 +1,4 @@
-package getpw
+package accounts
 
 import (
 	"bytes"
@@ -22,19 +22,23 @@ import (
 // Where accounts are listed and who else knows some. Variables so that tests can
 // point at their own.
 var (
-	passwdFile   = "/etc/passwd"
-	nsswitchFile = "/etc/nsswitch.conf"
-	patience     = 30 * time.Second // with one answer of the name service
+	PasswdFile   = "/etc/passwd"
+	NsswitchFile = "/etc/nsswitch.conf"
+	Patience     = 30 * time.Second // with one answer of the name service
 )
 
-// accounts answers what getpwnam would. A static program has no getpwnam: it reads
+// Known is the accounts of this host. It answers what getpwnam would. A static program has no getpwnam: it reads
 // /etc/passwd itself, and where accounts come from elsewhere too it asks getent,
 // which is part of every system that has a name service switch.
 //
 // Differs from qmail: of a lookup that fails only a clear "not found" counts as
 // that. For qmail-getpw in C every failure but one did.
-type accounts struct {
-	p       *prog.Process
+type Known struct {
+	P *prog.Process
+	// FilesOnly makes it run no program: where getent would have to be asked, the
+	// answer is ErrElsewhere.
+	FilesOnly bool
+
 	loaded  bool
 	passwd  []byte
 	sources sources
@@ -46,9 +50,12 @@ type sources struct {
 	others    bool // what it does not have may be elsewhere
 }
 
-// find returns the account called name, without Dash and Ext. An error means that
+// ErrElsewhere says that an account may be known to somebody who was not asked.
+var ErrElsewhere = errors.New("nsswitch.conf names other sources of accounts, and getent was not to be run")
+
+// account returns the account called name, without Dash and Ext. An error means that
 // it cannot be known now whether there is one.
-func (k *accounts) find(name string) (account users.Assignment, ok bool, err error) {
+func (k *Known) account(name string) (account users.Assignment, ok bool, err error) {
 	if err := k.load(); err != nil {
 		return users.Assignment{}, false, err
 	}
@@ -64,18 +71,21 @@ func (k *accounts) find(name string) (account users.Assignment, ok bool, err err
 	if !k.sources.others {
 		return users.Assignment{}, false, nil
 	}
+	if k.FilesOnly {
+		return users.Assignment{}, false, ErrElsewhere
+	}
 	return k.getent(name)
 }
 
 // load reads the two files, once.
-func (k *accounts) load() (err error) {
+func (k *Known) load() (err error) {
 	if k.loaded {
 		return nil
 	}
-	if k.passwd, err = readFile(passwdFile); err != nil {
+	if k.passwd, err = readFile(PasswdFile); err != nil {
 		return fmt.Errorf("read accounts: %w", err)
 	}
-	nsswitch, err := readFile(nsswitchFile)
+	nsswitch, err := readFile(NsswitchFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read sources of accounts: %w", err)
 	}
@@ -184,7 +194,7 @@ func parseAccount(line string) (users.Assignment, error) {
 }
 
 // getent asks the name service for name.
-func (k *accounts) getent(name string) (users.Assignment, bool, error) {
+func (k *Known) getent(name string) (users.Assignment, bool, error) {
 	line, status, err := k.runGetent(name)
 	switch {
 	case err != nil:
@@ -209,7 +219,7 @@ func (k *accounts) getent(name string) (users.Assignment, bool, error) {
 }
 
 // runGetent returns the first line that getent prints, and how it ended.
-func (k *accounts) runGetent(name string) (line string, status proc.Status, err error) {
+func (k *Known) runGetent(name string) (line string, status proc.Status, err error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return "", status, err
@@ -222,15 +232,15 @@ func (k *accounts) runGetent(name string) (line string, status proc.Status, err 
 	defer r.Close()
 	child, err := proc.Command{
 		Args:  []string{"getent", "passwd", name},
-		Env:   k.p.Env,
+		Env:   k.P.Env,
 		Dir:   "/",
-		Stdin: null, Stdout: w, Stderr: k.p.Stderr,
+		Stdin: null, Stdout: w, Stderr: k.P.Stderr,
 	}.Start()
 	w.Close()
 	if err != nil {
 		return "", status, err
 	}
-	timer := time.AfterFunc(patience, func() { child.Signal(syscall.SIGKILL) })
+	timer := time.AfterFunc(Patience, func() { child.Signal(syscall.SIGKILL) })
 	output, err := io.ReadAll(io.LimitReader(r, 65536))
 	r.Close() // one that says more than that must not wait for us
 	status, waitErr := child.Wait()
