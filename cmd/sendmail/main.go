@@ -14,17 +14,17 @@
 //	-bs speak SMTP
 //
 // The options v, i, m and x, those that begin with E or J, and e, p, o and B with
-// an argument are accepted and do nothing. As newaliases it only says which
-// program to use.
+// an argument are accepted and do nothing. As newaliases it runs the program of
+// that name.
 //
 // # Exit status
 //
-// That of qmail-inject, qmail-qread or qmail-smtpd; 100 if the options are wrong;
+// That of qmail-inject, qmail-qread, qmail-smtpd or newaliases; 100 if the options are wrong;
 // 111 if the home directory or the program to run is missing.
 //
 // # Security
 //
-// Runs as the caller and executes only the three programs named, by their path in
+// Runs as the caller and executes only the programs named, by their path in
 // the qmail home; what qmail-inject does it does itself where that is of its own
 // build. A caller that takes addresses from strangers must put "--"
 // before them.

@@ -12,10 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"quail/internal/cdb"
+	"quail/internal/durable"
 )
 
 // File is an open database.
@@ -48,18 +48,17 @@ func (f *File) Close() error { return f.f.Close() }
 // Draft is a database in the making, under its temporary name. One that is not
 // published stays there, for the administrator to look at, as with qmail.
 type Draft struct {
-	w   *cdb.Writer
-	f   *os.File
-	tmp string
+	w *cdb.Writer
+	f *durable.Draft
 }
 
 // Create starts a database in the file tmp, whose contents go first.
 func Create(tmp string) (*Draft, error) {
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := durable.Create(tmp)
 	if err != nil {
 		return nil, err
 	}
-	return &Draft{cdb.NewWriter(f), f, tmp}, nil
+	return &Draft{cdb.NewWriter(f), f}, nil
 }
 
 // Add appends a record.
@@ -67,11 +66,10 @@ func (d *Draft) Add(r cdb.Record) error { return d.w.Add(r) }
 
 // Finish completes the database and returns when it is on disk.
 func (d *Draft) Finish() error {
-	err := d.w.Finish()
-	if err == nil {
-		err = d.f.Sync()
+	if err := d.w.Finish(); err != nil {
+		return errors.Join(err, d.f.Close())
 	}
-	return errors.Join(err, d.f.Close())
+	return d.f.Finish()
 }
 
 // Discard gives up a draft that was not finished; else it does nothing.
@@ -79,14 +77,4 @@ func (d *Draft) Discard() { d.f.Close() }
 
 // Publish renames a finished draft to name and returns when the directory is on
 // disk, so that nothing later can rely on a change that a power cut takes back.
-func (d *Draft) Publish(name string) error {
-	if err := os.Rename(d.tmp, name); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
-}
+func (d *Draft) Publish(name string) error { return d.f.Publish(name) }

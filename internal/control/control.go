@@ -89,6 +89,21 @@ func (d Dir) LineOr(name, word string) (string, error) {
 	return word, nil
 }
 
+// Names are what addresses that are not complete are completed with.
+type Names struct{ Host, Domain, Plus string }
+
+// Names reads them, for programs that complete addresses outside of messages.
+func (d Dir) Names() (n Names, err error) {
+	if n.Host, err = d.LineOr("defaulthost", Me); err != nil {
+		return n, err
+	}
+	if n.Domain, err = d.LineOr("defaultdomain", Me); err != nil {
+		return n, err
+	}
+	n.Plus, err = d.LineOr("plusdomain", Me)
+	return n, err
+}
+
 // Int returns the number that the first line begins with; what follows it is
 // ignored. Without a digit, or without a file, the number is def.
 func (d Dir) Int(name string, def int) (int, error) {

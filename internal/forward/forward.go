@@ -1,5 +1,5 @@
-// Package forward sends the message on standard input on to other addresses, for
-// the programs forward and condredirect. See spec "Injection", section 9.
+// Package forward hands the message on standard input on, to other addresses or to a
+// program, for the programs that a .qmail file calls. See spec "Injection", section 9.
 //
 // The message is a stranger's and is copied as it is, under a line that stops it
 // if it ever comes back.
@@ -24,19 +24,29 @@ func Variable(p *prog.Process, name string) (string, error) {
 	return value, nil
 }
 
-// Send queues dtline and what is left of p.Stdin, from sender to all recipients,
-// and says on p.Stderr under which number.
+// Send queues the message, see Queue, and says on p.Stderr under which number.
 func Send(p *prog.Process, dtline, sender string, recipients []string) error {
+	qp, err := Queue(p, dtline, sender, recipients)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.Stderr, "%s: qp %d\n", p.Name, qp)
+	return nil
+}
+
+// Queue queues dtline and what is left of p.Stdin, from sender to all recipients, and
+// returns the number under which that was done.
+func Queue(p *prog.Process, dtline, sender string, recipients []string) (qp int, err error) {
 	m, err := submit.Open(p)
 	if err != nil {
-		return prog.Fail("unable to fork", err)
+		return 0, prog.Fail("unable to fork", err)
 	}
 	m.WriteString(dtline)
 	if _, err := io.Copy(m, p.Stdin); err != nil {
 		m.Fail()
 		m.From(sender)
 		m.Close()
-		return prog.Fail("unable to read message", err)
+		return 0, prog.Fail("unable to read message", err)
 	}
 	m.From(sender)
 	for _, r := range recipients {
@@ -45,11 +55,10 @@ func Send(p *prog.Process, dtline, sender string, recipients []string) error {
 	result := m.Close()
 	switch {
 	case result.OK():
-		fmt.Fprintf(p.Stderr, "%s: qp %d\n", p.Name, m.QP)
-		return nil
+		return m.QP, nil
 	case result.Permanent():
-		return prog.Perm(errors.New(result.Text()))
+		return 0, prog.Perm(errors.New(result.Text()))
 	default:
-		return errors.New(result.Text())
+		return 0, errors.New(result.Text())
 	}
 }

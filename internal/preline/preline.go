@@ -7,10 +7,10 @@ package preline
 
 import (
 	"errors"
-	"io"
 	"os"
 
 	"quail/internal/errno"
+	"quail/internal/forward"
 	"quail/internal/proc"
 	"quail/internal/prog"
 )
@@ -21,6 +21,25 @@ func Run(p *prog.Process) error {
 	if err != nil {
 		return err
 	}
+	err = Feed(p, head, command)
+	if failed := new(StartError); errors.As(err, &failed) && !errno.Temporary(failed.Err) {
+		return prog.Perm(err)
+	}
+	return err
+}
+
+// StartError says that a command could not be started.
+type StartError struct {
+	Command string
+	Err     error
+}
+
+func (e *StartError) Error() string { return "unable to run " + e.Command + ": " + errno.Text(e.Err) }
+func (e *StartError) Unwrap() error { return e.Err }
+
+// Feed runs command with head and then what is left of p.Stdin as its input, and
+// returns an error with its exit status. It is also what predate does.
+func Feed(p *prog.Process, head string, command []string) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return prog.Fail("unable to create pipe", err)
@@ -36,13 +55,9 @@ func Run(p *prog.Process) error {
 	r.Close()
 	if err != nil {
 		w.Close()
-		failed := prog.Fail("unable to run "+command[0], err)
-		if !errno.Temporary(err) {
-			failed = prog.Perm(failed)
-		}
-		return failed
+		return &StartError{command[0], err}
 	}
-	unread := feed(w, head, p.Stdin)
+	unread := forward.Copy(w, head, p.Stdin)
 	w.Close()
 	status, err := child.Wait()
 	switch {
@@ -90,28 +105,4 @@ func parse(p *prog.Process) (head string, command []string, err error) {
 		return "", nil, usage
 	}
 	return from + returnPath + deliveredTo, g.Rest, nil
-}
-
-// feed writes head and the message, and returns an error from reading only.
-//
-// A program need not read all of its input, and its exit status says by itself what
-// it made of the message; so a pipe that it has closed ends the copying and is no
-// failure.
-//
-// Differs from qmail, where a closed pipe is one if the message is larger than the
-// system's pipe buffer, so that large messages are deferred over and over.
-func feed(w io.Writer, head string, message io.Reader) error {
-	if _, err := io.WriteString(w, head); err != nil {
-		return nil
-	}
-	buf := make([]byte, 1<<16)
-	for {
-		n, rerr := message.Read(buf)
-		if _, err := w.Write(buf[:n]); err != nil || rerr == io.EOF {
-			return nil
-		}
-		if rerr != nil {
-			return rerr
-		}
-	}
 }

@@ -23,7 +23,7 @@ func ParseAddress(envelope string) (Address, error) {
 func (a Address) Envelope() (string, error) {
 	var b strings.Builder
 	for _, t := range a {
-		b.WriteString(t.plain())
+		b.WriteString(t.Plain())
 	}
 	if strings.ContainsAny(b.String(), "\x00\n") {
 		return "", ErrSyntax

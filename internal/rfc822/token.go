@@ -161,8 +161,8 @@ func (t Token) hasText() bool {
 	return false
 }
 
-// plain returns the token without quotes, as an envelope wants it.
-func (t Token) plain() string {
+// Plain returns the token without quotes, as an envelope wants it.
+func (t Token) Plain() string {
 	switch t.Kind {
 	case Atom, Quoted:
 		return t.Text

@@ -1,6 +1,6 @@
 // Package sendmail is the command that other software calls to send mail. It
 // understands as much of the options of Sendmail as qmail's wrapper does, and
-// becomes qmail-inject, qmail-smtpd or qmail-qread. See spec "Local injection",
+// becomes qmail-inject, qmail-smtpd, qmail-qread or newaliases. See spec "Local injection",
 // section 8.
 //
 // Where bin/qmail-inject was built together with this program, it does itself what
@@ -52,7 +52,8 @@ func (s Program) Run(p *prog.Process) error {
 	case "mailq":
 		return become("qmail-qread", c.env)
 	case "newaliases":
-		return prog.Perm(errors.New("please use fastforward/newaliases instead"))
+		// Differs from qmail: the program is there, so nobody has to be told to call it.
+		return become("newaliases", c.env)
 	}
 	become := c.inject(g.Rest)
 	if !s.is(become) {
