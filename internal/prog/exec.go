@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"quail/internal/limits"
 )
 
@@ -15,8 +17,13 @@ import (
 // function; descriptors stay as they are.
 type Become struct {
 	Args []string // Args[0] is looked up as execvp does
-	Env  Env
-	Dir  string // working directory, absolute; "" leaves it
+	// Program, if not "", is looked up instead of Args[0].
+	Program string
+	Env     Env
+	Dir     string // working directory, absolute; "" leaves it
+	// Files are put in blocking mode and given these numbers. See Reserve. A warm
+	// program can have neither these nor a Program.
+	Files map[int]*os.File
 	// Failed is the whole message if it cannot be run; "" stands for
 	// "unable to run ARGS[0]: CAUSE".
 	Failed string
@@ -32,8 +39,15 @@ func (b *Become) exec(p *Process) error {
 	} else if err := os.Chdir(dir); err != nil {
 		return Fail("unable to switch to "+dir, err)
 	}
+	name := b.Args[0]
+	if b.Program != "" {
+		name = b.Program
+	}
+	if err := place(b.Files); err != nil {
+		return Fail("unable to place descriptors", err)
+	}
 	cause := error(syscall.ENOENT)
-	for _, path := range Candidates(b.Args[0], b.Env, dir) {
+	for _, path := range Candidates(name, b.Env, dir) {
 		cause = limits.Exec(dir, path, b.Args, b.Env)
 		if !KeepSearching(cause) {
 			break
@@ -42,7 +56,49 @@ func (b *Become) exec(p *Process) error {
 	if b.Failed != "" {
 		return errors.New(b.Failed)
 	}
-	return Fail("unable to run "+b.Args[0], cause)
+	return Fail("unable to run "+name, cause)
+}
+
+// place gives descriptors their numbers. After it nothing may open one.
+func place(files map[int]*os.File) error {
+	// 1. Copies above all of them: placing one must not overwrite another.
+	above := 0
+	for at := range files {
+		above = max(above, at+1)
+	}
+	high := map[int]int{}
+	for at, f := range files {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, above)
+		if err != nil {
+			return err
+		}
+		high[at] = fd
+	}
+	// 2. dup2 also makes each of them survive exec.
+	for at, fd := range high {
+		if err := unix.Dup2(fd, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Reserve fills the free numbers below n, for a program that becomes one with
+// descriptors there: nothing of ours can then land on them, above all not the
+// runtime's poller, which must not be overwritten under its feet. What is not replaced
+// until then is closed again by exec.
+func Reserve(n int) Option {
+	return func(*Process) error {
+		for {
+			fd, err := syscall.Open(os.DevNull, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+			if err != nil {
+				return Fail("unable to open "+os.DevNull, err)
+			}
+			if fd >= n {
+				return syscall.Close(fd)
+			}
+		}
+	}
 }
 
 // Candidates lists the files that execvp would try for name, best first: name
