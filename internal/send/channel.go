@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -55,6 +56,7 @@ type job struct {
 	remaining int   // recipients seen in this pass and not done
 	holds     int   // deliveries under way, and the pass while it is open
 	complete  bool  // the pass has seen every recipient
+	deleted   bool  // whoever is left is to be taken for done
 }
 
 // connect begins to talk to a spawner. hello is its limit, which the spawner
@@ -382,8 +384,12 @@ func (s *sender) conclude(j *job) {
 	if j.file != nil {
 		j.file.Close()
 	}
-	if !j.complete || j.remaining > 0 {
-		j.c.due.add(entry{j.retry, j.id})
+	switch left := !j.complete || j.remaining > 0; {
+	case left && j.deleted:
+		s.deleteFrom(j.id, []queue.Channel{j.c.c}, func(error) {})
+		return
+	case left:
+		s.dueAgain(j)
 		return
 	}
 	if s.dir.Remove(j.id.Recipients(j.c.c)) != nil {
@@ -404,6 +410,15 @@ func (s *sender) conclude(j *job) {
 		}
 	}
 	s.finished.add(entry{s.now, j.id})
+}
+
+// dueAgain schedules a message for those who are left. Marks have changed the time that
+// holds a message.
+func (s *sender) dueAgain(j *job) {
+	if queue.IsHeld(j.retry) && s.dir.SetNextAttempt(j.id, j.c.c, time.Unix(j.retry, 0)) != nil {
+		s.log.trouble("unable to utime", j.id.Recipients(j.c.c), "; message will be retried too soon")
+	}
+	j.c.due.add(entry{j.retry, j.id})
 }
 
 // maxJobs bounds the messages of which recipients are being served.

@@ -92,6 +92,12 @@ var outcomes = map[byte]string{
 	delivery.Temporary: ": deferral: ",
 }
 
+// ordered is a line that qmail's log does not have, and that begins like none of its
+// lines: those who read logs pass it over.
+func (j *journal) ordered(verb string, id queue.ID, uid int) {
+	j.line("qctl: ", verb, " msg ", id, " uid ", uid)
+}
+
 func (j *journal) warning(text string) { j.line("warning: ", text) }
 func (j *journal) alert(text string)   { j.line("alert: ", text) }
 

@@ -68,7 +68,7 @@ func (s *sender) loadStep() {
 
 // look schedules a preprocessed message by what its files say.
 func (s *sender) look(id queue.ID) {
-	if s.taken[id] { // it is scheduled when it leaves todo
+	if s.taken[id] || s.orders.deleting[id] > 0 { // it is scheduled when it leaves todo, or never
 		return
 	}
 	if exists, err := s.dir.Exists(id.Info()); err != nil {
@@ -94,7 +94,7 @@ func (s *sender) look(id queue.ID) {
 		}
 	}
 	s.enqueue(id, exists, func(c queue.Channel) int64 {
-		if s.alarmed {
+		if s.alarmed && !queue.IsHeld(due[c].Unix()) {
 			return min(due[c].Unix(), s.now)
 		}
 		return due[c].Unix()

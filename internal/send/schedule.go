@@ -49,22 +49,35 @@ func (s *schedule) removeMin() {
 	if len(h) == 0 {
 		return
 	}
-	i := 0
+	h[0] = last
+	h.down(0)
+}
+
+// down moves the entry at i to where it belongs, which is below.
+func (s schedule) down(i int) {
+	e := s[i]
 	for {
 		child := 2*i + 1
-		if child >= len(h) {
+		if child >= len(s) {
 			break
 		}
-		if child+1 < len(h) && h[child+1].due < h[child].due {
+		if child+1 < len(s) && s[child+1].due < s[child].due {
 			child++
 		}
-		if last.due <= h[child].due {
+		if e.due <= s[child].due {
 			break
 		}
-		h[i] = h[child]
+		s[i] = s[child]
 		i = child
 	}
-	h[i] = last
+	s[i] = e
+}
+
+// heapify makes a heap of entries in any order.
+func (s schedule) heapify() {
+	for i := len(s)/2 - 1; i >= 0; i-- {
+		s.down(i)
+	}
 }
 
 // isDue reports whether an entry is due.
@@ -92,11 +105,14 @@ func (s *schedule) drop(id queue.ID) {
 	}
 }
 
-// dueNow makes every entry due: all times equal is a heap in any order.
+// dueNow makes every entry due but for those that are held.
 func (s schedule) dueNow(now int64) {
 	for i := range s {
-		s[i].due = now
+		if !queue.IsHeld(s[i].due) {
+			s[i].due = now
+		}
 	}
+	s.heapify()
 }
 
 // skip is the step of the retry formula, in square roots of seconds.

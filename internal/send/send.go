@@ -22,6 +22,10 @@
 // next attempts, which are then made at once, and may deliver twice whom a mark
 // had not yet reached.
 //
+// An administrator's orders come in at a socket, see package order. Each is read,
+// selected for and answered by a goroutine of its own; what it changes is changed by the
+// owner, a few hundred messages a turn.
+//
 // Bytes come from strangers by way of the queue's records and of reports. They
 // are compared, copied and made safe for the log, never parsed any further.
 package send
@@ -104,6 +108,7 @@ type sender struct {
 
 	clean   cleaner
 	bounces bounces
+	orders  orders
 	failing int // failures that still have to be noted
 	exiting bool
 }
@@ -144,6 +149,7 @@ func Run(p *prog.Process) error {
 	defer lock.Close()
 	s.now = p.Now().Unix()
 	s.loading.dirs = queue.Splits("info")
+	s.listenForOrders()
 	s.logStatus()
 	s.log.flush()
 	s.loop()
@@ -158,6 +164,7 @@ func newSender(p *prog.Process, dir queue.Dir) *sender {
 		events: make(chan func(), eventsATurn), sleep: time.NewTimer(0),
 		room:  make(chan struct{}, atOnce(openFiles())),
 		taken: map[queue.ID]bool{}, left: map[queue.ID]bool{}, bounces: bounces{of: map[queue.ID]bool{}},
+		orders: orders{promised: map[queue.ID][]promise{}, deleting: map[queue.ID]int{}},
 	}
 }
 
@@ -295,7 +302,7 @@ func (s *sender) tellOthers() {
 
 // busy reports whether anything is under way whose outcome counts.
 func (s *sender) busy() bool {
-	return s.delivering() || s.bounces.underway > 0 || s.preparing > 0 || s.failing > 0 || len(s.clean.waiting) > 0
+	return s.delivering() || s.bounces.underway > 0 || s.preparing > 0 || s.failing > 0 || len(s.orders.deleting) > 0 || len(s.clean.waiting) > 0
 }
 
 // delivering reports whether deliveries are under way. Those of a spawner that has

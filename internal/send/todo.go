@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"quail/internal/delivery"
+	"quail/internal/order"
 	"quail/internal/queue"
 )
 
@@ -15,9 +16,10 @@ import (
 // the results: preprocessing never waits for deliveries nor they for it.
 const (
 	maxPreparing = 20 // messages at once
-	// Files of qmail-send: those that are always open, with one for each channel and
-	// a few for whatever has to be looked at; and those of a message being prepared.
-	leastFiles = 28
+	// Files of qmail-send: those that are always open, with one for each channel, those
+	// of orders, and a few for whatever has to be looked at; and those of a message
+	// being prepared.
+	leastFiles = 42
 	filesEach  = 6
 	mostFiles  = 2000
 	// maxHeld is how many messages wait for a delivery straight from todo, on each
@@ -157,7 +159,7 @@ func (s *sender) hold(id queue.ID, todo queue.Todo, recipient string) {
 	}
 	c, address := s.settings.routes.Route(recipient)
 	ch := s.channels[c]
-	if !ch.alive || ch.limit == 0 || len(ch.held) >= maxHeld {
+	if !ch.alive || ch.limit == 0 || len(ch.held) >= maxHeld || len(s.orders.promised[id]) > 0 {
 		s.preprocessNow(id)
 		return
 	}
@@ -177,12 +179,16 @@ func (ch *channel) takeHeld() held {
 // heldStep preprocesses what has been held too long.
 func (s *sender) heldStep(ch *channel) {
 	for s.canTake() && len(ch.held) > 0 && ch.held[0].tooLong(s.now) {
-		h := ch.takeHeld()
-		s.preprocess(h.id, queue.Preprocessor{Syncs: s.syncs, Route: h.route(ch)}, func(done queue.Preprocessed, err error) {
-			done.Begun, done.Senders = false, nil // logged already
-			s.preprocessed(h.id, done, err)
-		})
+		s.preprocessHeld(ch, ch.takeHeld())
 	}
+}
+
+// preprocessHeld preprocesses a message that has been held, and is no more.
+func (s *sender) preprocessHeld(ch *channel, h held) {
+	s.preprocess(h.id, queue.Preprocessor{Syncs: s.syncs, Route: h.route(ch)}, func(done queue.Preprocessed, err error) {
+		done.Begun, done.Senders = false, nil // logged already
+		s.preprocessed(h.id, done, err)
+	})
 }
 
 // tooLong is also true if the clock has been set back.
@@ -209,8 +215,10 @@ func (s *sender) preprocessed(id queue.ID, done queue.Preprocessed, err error) {
 			// It left todo after a scan had read its name. The next message may have the
 			// number already, and have been passed by as being in hand.
 			s.triggered = true
+			s.breakPromises(id, order.Gone)
 			return
 		}
+		s.breakPromises(id, order.Failed+err.Error())
 		s.log.trouble(doing, n, "")
 		// Descriptors are not missing for long: the next walk may be far away.
 		if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
@@ -220,9 +228,12 @@ func (s *sender) preprocessed(id queue.ID, done queue.Preprocessed, err error) {
 	}
 	s.remove("todo", id, func(removed bool) {
 		s.leaveTodo(id)
-		if removed {
-			s.enqueue(id, done.Used, func(queue.Channel) int64 { return s.now })
+		if !removed {
+			s.breakPromises(id, order.Failed+"qmail-clean cannot remove todo")
+			return
 		}
+		s.enqueue(id, done.Used, func(queue.Channel) int64 { return s.now })
+		s.keepPromises(id)
 	})
 }
 
@@ -258,6 +269,7 @@ func (s *sender) settle(j *job, r delivery.Report) {
 				return
 			}
 			s.leaveTodo(j.id)
+			s.breakPromises(j.id, order.Gone)
 			s.log.endMessage(j.id)
 			s.remove("foop", j.id, nil)
 		})
@@ -278,13 +290,14 @@ func (s *sender) settle(j *job, r delivery.Report) {
 			}
 			s.leaveTodo(j.id)
 			if r.Letter == delivery.Permanent {
-				s.fail(j, queue.Recipient{Address: j.held.recipient}, r, func() { s.conclude(j) })
+				s.fail(j, queue.Recipient{Address: j.held.recipient}, r, func() { s.conclude(j); s.keepPromises(j.id) })
 				return
 			}
 			if s.alarms != j.held.alarms { // who sent one had read of the deferral
 				j.retry = s.now
 			}
 			s.conclude(j)
+			s.keepPromises(j.id)
 		})
 	})
 }

@@ -502,7 +502,7 @@ func TestManyRecipients(t *testing.T) {
 // With few descriptors few messages are prepared at once, and each in its turn. With 40
 // of them most used to be left until the next look at all of todo.
 func TestFewFiles(t *testing.T) {
-	for files, want := range map[int]int{3: 1, 40: 2, 1024: 166} {
+	for files, want := range map[int]int{3: 1, 40: 1, 60: 3, 1024: 163} {
 		if got := atOnce(files); got != want {
 			t.Errorf("with %d files %d messages are prepared at once, want %d", files, got, want)
 		}
