@@ -7,15 +7,48 @@
 package rcpthosts
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"iter"
 	"path/filepath"
+	"strings"
 
+	"quail/internal/cdb"
 	"quail/internal/cdbfile"
 	"quail/internal/control"
 	"quail/internal/mailaddr"
 )
+
+// Names in the control directory: the list that an administrator writes, and what
+// qmail-newmrh makes of it.
+const (
+	More     = "morercpthosts"
+	Compiled = "morercpthosts.cdb"
+)
+
+// Records returns the records of morercpthosts.cdb that the text of morercpthosts
+// stands for, in the order of the database: a domain a line, in lower case, without
+// trailing blanks. Empty lines and those that begin with # are none. An error of
+// reading ends the sequence.
+func Records(text io.Reader) iter.Seq2[cdb.Record, error] {
+	return func(yield func(cdb.Record, error) bool) {
+		lines := bufio.NewReader(text)
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil && err != io.EOF {
+				yield(cdb.Record{}, err)
+				return
+			}
+			domain := mailaddr.Lower(strings.TrimRight(line, " \t\n"))
+			if domain != "" && domain[0] != '#' && !yield(cdb.Record{Key: domain}, nil) || err == io.EOF {
+				return
+			}
+		}
+	}
+}
 
 // Rcpthosts holds the domains that a host receives mail for.
 type Rcpthosts struct {
@@ -38,7 +71,7 @@ func Load(dir control.Dir) (*Rcpthosts, error) {
 	}
 	// The database is opened again for each domain that is not listed: a thousand
 	// idle sessions then hold no descriptor each. Trouble shows now, though.
-	more := filepath.Join(string(dir), "morercpthosts.cdb")
+	more := filepath.Join(string(dir), Compiled)
 	file, err := cdbfile.Open(more)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -56,36 +89,52 @@ func Load(dir control.Dir) (*Rcpthosts, error) {
 // gets one of this host's own (control/envnoathost) later. After an error the
 // address must not be accepted.
 func (h *Rcpthosts) Allowed(address string) (bool, error) {
+	m, err := h.Find(address)
+	return m.Allowed, err
+}
+
+// Match is why mail for an address is taken, or not.
+type Match struct {
+	Allowed bool
+	// File is the list that has the domain, "" for an address without one, and Key the
+	// line in it, in lower case.
+	File, Key string
+}
+
+// Find returns what Allowed reports, and why. After an error nothing is allowed.
+func (h *Rcpthosts) Find(address string) (Match, error) {
 	_, domain, ok := mailaddr.Split(address)
 	if !ok {
-		return true, nil
+		return Match{Allowed: true}, nil
 	}
 	if domain == "" {
-		return false, nil
+		return Match{}, nil
 	}
 	suffixes := mailaddr.Suffixes(mailaddr.Lower(domain))
 	for _, suffix := range suffixes {
 		if h.listed.Has(suffix) {
-			return true, nil
+			return Match{true, "rcpthosts", suffix}, nil
 		}
 	}
 	if h.more == "" {
-		return false, nil
+		return Match{}, nil
 	}
 	return h.inMore(suffixes)
 }
 
-// inMore reports whether one of keys is in morercpthosts.cdb.
-func (h *Rcpthosts) inMore(keys []string) (bool, error) {
+// inMore looks for keys in morercpthosts.cdb.
+func (h *Rcpthosts) inMore(keys []string) (Match, error) {
 	file, err := cdbfile.Open(h.more)
 	if err != nil {
-		return false, err
+		return Match{}, err
 	}
 	defer file.Close()
 	for _, key := range keys {
-		if _, ok, err := file.Find(key); ok || err != nil {
-			return ok, err
+		if _, ok, err := file.Find(key); err != nil {
+			return Match{}, err
+		} else if ok {
+			return Match{true, Compiled, key}, nil
 		}
 	}
-	return false, nil
+	return Match{}, nil
 }

@@ -89,6 +89,28 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
+// Which line of which list it was.
+func TestFind(t *testing.T) {
+	list := "One.example\n.sub.example\n"
+	h, err := Load(directory(t, &list, []string{"more.example", ".wild.example"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for address, want := range map[string]Match{
+		"joe@ONE.example":       {true, "rcpthosts", "one.example"},
+		"joe@a.b.sub.example":   {true, "rcpthosts", ".sub.example"},
+		"joe@more.example":      {true, "morercpthosts.cdb", "more.example"},
+		"joe@deep.wild.example": {true, "morercpthosts.cdb", ".wild.example"},
+		"joe@two.example":       {},
+		"joe@":                  {},
+		"joe":                   {Allowed: true},
+	} {
+		if got, err := h.Find(address); got != want || err != nil {
+			t.Errorf("Find(%q) = %+v, %v, want %+v", address, got, err, want)
+		}
+	}
+}
+
 func TestUnreadable(t *testing.T) {
 	empty := ""
 	for _, name := range []string{"rcpthosts", "morercpthosts.cdb"} {

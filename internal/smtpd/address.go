@@ -1,11 +1,6 @@
 package smtpd
 
-import (
-	"net/netip"
-	"strings"
-
-	"quail/internal/mailaddr"
-)
+import "strings"
 
 // maxAddress is the length at which an address is too long to be taken.
 const maxAddress = 900
@@ -50,25 +45,4 @@ func unquote(s string, terminator byte) string {
 		}
 	}
 	return string(address)
-}
-
-// literal returns the IP address that stands, in brackets, for the domain of
-// address. An IPv6 address has IPv6: before it, RFC 5321 section 4.1.3.
-//
-// Differs from qmail: it must be written as RFC 5321 has it. qmail takes numbers
-// above 255 too, modulo 256.
-func literal(address string) (ip netip.Addr, ok bool) {
-	_, domain, _ := mailaddr.Split(address)
-	text, opened := strings.CutPrefix(domain, "[")
-	text, closed := strings.CutSuffix(text, "]")
-	if !opened || !closed {
-		return netip.Addr{}, false
-	}
-	const tag = "ipv6:"
-	tagged := len(text) > len(tag) && mailaddr.Lower(text[:len(tag)]) == tag
-	if tagged {
-		text = text[len(tag):]
-	}
-	ip, err := netip.ParseAddr(text)
-	return ip, err == nil && tagged == ip.Is6() && ip.Zone() == ""
 }

@@ -33,36 +33,6 @@ func TestParsePath(t *testing.T) {
 	}
 }
 
-func TestLiteral(t *testing.T) {
-	for _, c := range []struct{ address, want string }{
-		{"a@[127.0.0.1]", "127.0.0.1"},
-		{"a@b@[10.0.0.1]", "10.0.0.1"},
-		{"a@[IPv6:::1]", "::1"},
-		{"a@[ipv6:2001:db8::1]", "2001:db8::1"},
-		{"a@[::1]", ""},
-		{"a@[IPv6:127.0.0.1]", ""},
-		{"a@[IPv6:fe80::1%eth0]", ""},
-		{"a@[IPv6:]", ""},
-		{"a@[127.0.0.1]@b", ""},
-		{"a@[127.0.0.1", ""},
-		{"a@127.0.0.1", ""},
-		{"a@[]", ""},
-		{"a@[", ""},
-		{"a@]", ""},
-		{"[127.0.0.1]", ""},
-		{"", ""},
-	} {
-		ip, ok := literal(c.address)
-		got := ""
-		if ok {
-			got = ip.String()
-		}
-		if got != c.want {
-			t.Errorf("literal(%q) = %q, want %q", c.address, got, c.want)
-		}
-	}
-}
-
 // What is quoted as SMTP wants it is read as it was.
 func FuzzParsePath(f *testing.F) {
 	for _, s := range []string{"", "a@b", `a"b\c d>@e`, "@", "a@b@c", ":", "\r"} {

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"quail/internal/addrwatch"
 	"quail/internal/control"
+	"quail/internal/localaddr"
 	"quail/internal/mailaddr"
 	"quail/internal/prog"
 )
@@ -49,20 +50,10 @@ func (p *policy) recipient(address string) (recipient string, ok bool, err error
 }
 
 // atHome returns address with localiphost in place of its domain if that is one
-// of this host's IP addresses. The host's addresses are looked up only then: few
-// clients write such an address.
+// of this host's IP addresses. Few clients write such an address.
 func (p *policy) atHome(address string) (string, error) {
 	if !p.hasIPHost {
 		return address, nil
 	}
-	ip, ok := literal(address)
-	if !ok {
-		return address, nil
-	}
-	mine, err := p.addresses.Local()
-	if err != nil || !mine.Has(ip) {
-		return address, err
-	}
-	local, _, _ := mailaddr.Split(address)
-	return local + "@" + p.localIPHost, nil
+	return localaddr.AtHome(address, p.localIPHost, p.addresses.Local)
 }

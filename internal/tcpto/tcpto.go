@@ -52,6 +52,25 @@ type Entry struct {
 	Last  time.Time // of the last timeout counted
 }
 
+// Spared tells until when deliveries leave the host alone, and whether they do at all.
+// The end varies with the process: some come back at first, all after last.
+func (e Entry) Spared() (first, last time.Time, ok bool) {
+	return e.Last.Add(wait(0)), e.Last.Add(wait(31)), e.Count >= skipFrom
+}
+
+// wait is how long after the last timeout the process pid leaves a host alone, so
+// that not everybody comes back at once.
+func wait(pid int) time.Duration { return time.Duration(60+pid&31) << 6 * time.Second }
+
+// Error is why the file could not be listed or wiped.
+type Error struct {
+	Doing string // open, lock, read or clear
+	Err   error
+}
+
+func (e *Error) Error() string { return e.Doing + " tcpto: " + e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
 // slot is one record as it stands in the file.
 type slot []byte
 
@@ -87,11 +106,11 @@ func (f File) locked() (*os.File, error) {
 	// Without O_NONBLOCK a FIFO in place of the file would hold mail up for ever.
 	lock, err := os.OpenFile(string(f), os.O_WRONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, err
+		return nil, &Error{"open", err}
 	}
 	if err := flock(lock); err != nil {
 		lock.Close()
-		return nil, err
+		return nil, &Error{"lock", err}
 	}
 	return lock, nil
 }
@@ -99,13 +118,13 @@ func (f File) locked() (*os.File, error) {
 func (t *table) read(path string) error {
 	r, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return err
+		return &Error{"open", err}
 	}
 	defer r.Close()
 	buf := make([]byte, fileSize)
 	n, err := r.Read(buf)
 	if err != nil && err != io.EOF {
-		return err
+		return &Error{"read", err}
 	}
 	for at := 0; at+slotSize <= n; at += slotSize {
 		t.slots = append(t.slots, slot(buf[at:at+slotSize]))
@@ -149,8 +168,7 @@ func (f File) Query(addr netip.Addr, now time.Time, pid int) (skip, known bool) 
 		return false, false
 	}
 	s := t.slots[i]
-	wait := int64(60+pid&31) << 6
-	return s.count() >= skipFrom && now.Unix()-s.last() < wait, true
+	return s.count() >= skipFrom && now.Unix()-s.last() < int64(wait(pid)/time.Second), true
 }
 
 // Answered reports that addr is alive: it was connected to, or refused. It is
@@ -243,8 +261,10 @@ func (f File) Wipe() error {
 		return err
 	}
 	defer lock.Close()
-	_, err = lock.WriteAt(make([]byte, fileSize), 0)
-	return err
+	if _, err := lock.WriteAt(make([]byte, fileSize), 0); err != nil {
+		return &Error{"clear", err}
+	}
+	return nil
 }
 
 // Reset forgets every host without waiting for anybody: qmail-rspawn at its start,

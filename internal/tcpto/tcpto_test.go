@@ -128,6 +128,42 @@ func TestQuery(t *testing.T) {
 	check("after Wipe", second, 0, false, false)
 }
 
+// What an entry says of waiting is what Query makes deliveries do.
+func TestSpared(t *testing.T) {
+	f := file(t, make([]byte, 1024))
+	host := ip("192.0.2.1")
+	f.TimedOut(host, epoch)
+	entries, err := f.Entries()
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("%v, %v", entries, err)
+	}
+	if _, _, ok := entries[0].Spared(); ok {
+		t.Error("a host is left alone after one timeout")
+	}
+	f.TimedOut(host, epoch.Add(time.Hour))
+	if entries, err = f.Entries(); err != nil {
+		t.Fatal(err)
+	}
+	first, last, ok := entries[0].Spared()
+	if !ok {
+		t.Fatal("a host is not left alone after two timeouts")
+	}
+	for _, c := range []struct {
+		at    time.Time
+		tried int // by how many of 64 processes
+	}{{first.Add(-time.Second), 0}, {first, 2}, {last.Add(-time.Second), 62}, {last, 64}} {
+		tried := 0
+		for pid := range 64 {
+			if skip, _ := f.Query(host, c.at, pid); !skip {
+				tried++
+			}
+		}
+		if tried != c.tried {
+			t.Errorf("%v after the timeout %d processes try, want %d", c.at.Sub(epoch.Add(time.Hour)), tried, c.tried)
+		}
+	}
+}
+
 func TestIPv6(t *testing.T) {
 	f := file(t, make([]byte, 1024))
 	f.TimedOut(ip("2001:db8::1"), epoch)
