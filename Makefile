@@ -70,7 +70,7 @@ build: ## compile all programs into bin/, for the home QMAIL
 
 install: ## put what was built into QMAIL, with users, tree and boot scripts (DESTDIR= for packagers)
 	@if test ! -x $(BIN)/qmail-queue; then $(MAKE) build; fi
-	@if test -n "`find cmd internal -name '*.go' -newer $(BIN)/qmail-queue | sed 1q`"; then \
+	@if test -n "`find cmd internal scripts/files \( -name '*.go' -o -name files \) -newer $(BIN)/qmail-queue | sed 1q`"; then \
 		echo '$(BIN)/ is older than the sources: make build QMAIL=$(QMAIL) first'; false; fi
 	@sh scripts/install -b $(BIN) $(if $(DESTDIR),-d '$(DESTDIR)') '$(QMAIL)'
 

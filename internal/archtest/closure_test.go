@@ -28,6 +28,7 @@ var privileged = []struct {
 	{name: "qmail-clean", as: "qmailq, which owns the queue"},
 	{name: "qmail-getpw", as: "qmailp"},
 	{name: "qmail-newu", as: "root, by hand"},
+	{name: "qmail-newmrh", as: "root, by hand"},
 	{name: "qmail-popup", as: "root, on what strangers send"},
 	{name: "tcpserver", as: "root until it has bound its port", allowed: map[string]string{
 		"net": "listens and looks up names",

@@ -135,13 +135,27 @@ func names(rows []row) []string {
 	return out
 }
 
+// scriptNames returns the names of the programs that are shell scripts.
+func scriptNames(t *testing.T) (out []string) {
+	t.Helper()
+	files, err := os.ReadDir(filepath.Join(root, "scripts/commands"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		out = append(out, f.Name())
+	}
+	return out
+}
+
 func TestReadmeListsPrograms(t *testing.T) {
 	if rows, exists := table(t, "README.md", "programs"); exists {
-		compare(t, "the table of programs in README.md", names(rows), "cmd", commands(t))
+		compare(t, "the table of programs in README.md", names(rows), "cmd and scripts/commands",
+			append(commands(t), scriptNames(t)...))
 	}
 }
 
-// TestInstalled compares cmd with scripts/files, and wants every program that
+// TestInstalled compares cmd and scripts/commands with scripts/files, and wants every program that
 // only root may run or that changes its user id to be in the table privileged.
 func TestInstalled(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "scripts/files"))
@@ -151,7 +165,7 @@ func TestInstalled(t *testing.T) {
 	var installed []string
 	for line := range strings.Lines(string(text)) {
 		words := strings.Fields(line)
-		if len(words) != 5 || words[0] != "x" {
+		if len(words) != 5 || words[0] != "x" && words[0] != "c" {
 			continue
 		}
 		name := filepath.Base(words[4])
@@ -170,7 +184,7 @@ func TestInstalled(t *testing.T) {
 			t.Errorf("%s is installed with mode %s and not in the table privileged", name, words[1])
 		}
 	}
-	compare(t, "scripts/files", installed, "cmd", commands(t))
+	compare(t, "scripts/files", installed, "cmd and scripts/commands", append(commands(t), scriptNames(t)...))
 }
 
 // TestControlTables compares the tables of control files with the code: name,

@@ -35,7 +35,7 @@ func (d *demo) setUp(ctx context.Context) error {
 	}
 	for _, script := range [][]string{
 		{"scripts/install", "-t", "-b", d.bin, d.home},
-		{"scripts/config", filepath.Join(d.home, "control"), host},
+		{"scripts/commands/config-fast", host, filepath.Join(d.home, "control")},
 	} {
 		cmd := exec.CommandContext(ctx, "sh", script...)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr

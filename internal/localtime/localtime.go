@@ -1,0 +1,86 @@
+// Package localtime finds the time zone of whoever runs a program, for the one
+// program that shows local time: predate.
+//
+// TZ is the caller's, who may name any file with it. It is therefore for programs
+// that have no rights which their caller lacks. What cannot be understood stands for
+// UTC, as with the C library.
+package localtime
+
+import (
+	"encoding/binary"
+	"math"
+	"os"
+	"strings"
+	"time"
+)
+
+// systemZone is what holds without TZ. A variable for tests.
+var systemZone = "/etc/localtime"
+
+// maxFile bounds the size of a file with a zone. The largest that there are have 4 KB.
+const maxFile = 1 << 20
+
+// Zone returns the time zone that a value of TZ stands for: the name of a file of the
+// system's database, the path of one, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3.
+// An empty one is UTC, and if it is not set the zone is the host's.
+func Zone(tz string, set bool) *time.Location {
+	if !set {
+		return load(systemZone)
+	}
+	tz = strings.TrimPrefix(tz, ":")
+	if strings.HasPrefix(tz, "/") {
+		return load(tz)
+	}
+	if zone, err := time.LoadLocation(tz); err == nil { // "" is UTC
+		return zone
+	}
+	return byRule(tz)
+}
+
+func load(path string) *time.Location {
+	f, err := os.Open(path)
+	if err != nil {
+		return time.UTC
+	}
+	defer f.Close()
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() || fi.Size() > maxFile {
+		return time.UTC
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return time.UTC
+	}
+	return parse(path, data)
+}
+
+// parse reads the contents of a file, in the format of RFC 8536.
+func parse(name string, data []byte) *time.Location {
+	zone, err := time.LoadLocationFromTZData(name, data)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
+// byRule returns the zone for a rule. The library reads one only at the end of a file,
+// where it holds for what comes after the last change listed; so it is given such a
+// file, whose only change is at the beginning of time.
+func byRule(rule string) *time.Location {
+	if strings.ContainsAny(rule, "\n\x00") {
+		return time.UTC
+	}
+	header := func(version byte, times, types, letters uint32) []byte {
+		b := append([]byte("TZif"), version)
+		b = append(b, make([]byte, 15)...)
+		for _, n := range []uint32{0, 0, 0, times, types, letters} { // no leap seconds
+			b = binary.BigEndian.AppendUint32(b, n)
+		}
+		return b
+	}
+	data := header('2', 0, 1, 4) // the old form, which is passed over
+	data = append(data, "\x00\x00\x00\x00\x00\x00UTC\x00"...)
+	data = append(data, header('2', 1, 1, 4)...)
+	data = binary.BigEndian.AppendUint64(data, uint64(1)<<63|uint64(math.MaxInt64>>8)) // long ago
+	data = append(data, "\x00\x00\x00\x00\x00\x00\x00UTC\x00\n"+rule+"\n"...)
+	return parse(rule, data)
+}
