@@ -27,7 +27,9 @@ import (
 const timeout = 20 * time.Minute
 
 // Run is qmail-pop3d. A session ends with status 0 however it ends.
-func Run(p *prog.Process) error {
+func Run(p *prog.Process) error { return run(p, timeout) }
+
+func run(p *prog.Process, timeout time.Duration) error {
 	if p.UID == 0 {
 		fmt.Fprintln(p.Stderr, "qmail-pop3d invoked as uid 0, terminating")
 		return prog.Exit(1)
@@ -231,8 +233,7 @@ func (s *session) send(arg string) (goOn bool) {
 	}
 	defer f.Close()
 	s.reply(pop3.OK)
-	err = pop3.Copy(s.out, f, lines)
-	return err == nil
+	return pop3.Copy(s.out, f, lines) == nil
 }
 
 func (s *session) delete(arg string) {

@@ -4,7 +4,7 @@
 //
 // It usually runs as root and is the first to hear what strangers say. The session,
 // in this file, turns a few bounded lines into one attempt and touches nothing but
-// the connection; only login.go runs a program. Neither imports what the other needs.
+// the connection; only login.go runs a program, and it parses nothing.
 package popup
 
 import (
@@ -27,7 +27,9 @@ const timeout = 20 * time.Minute
 var ended = prog.Exit(1)
 
 // Run is qmail-popup.
-func Run(p *prog.Process) error {
+func Run(p *prog.Process) error { return run(p, timeout) }
+
+func run(p *prog.Process, timeout time.Duration) error {
 	conn, err := ucspi.NewConn(p, timeout)
 	if err != nil {
 		return err
@@ -40,7 +42,7 @@ func Run(p *prog.Process) error {
 		conn:      conn,
 		timestamp: "<" + strconv.Itoa(p.PID) + "." + strconv.FormatInt(p.Now().Unix(), 10) + "@" + p.Args[0] + ">",
 	}
-	attempt := s.run()
+	attempt := s.serve()
 	if attempt == nil {
 		return ended
 	}
@@ -58,11 +60,10 @@ type session struct {
 	named     bool // there was a USER
 }
 
-// run talks to the client until it wants to log in, and returns the record of that;
+// serve talks to the client until it wants to log in, and returns the record of that;
 // nil if it never does.
-func (s *session) run() []byte {
-	greeting := pop3.OK + s.timestamp
-	if say(s.conn, greeting) != nil {
+func (s *session) serve() []byte {
+	if say(s.conn, pop3.OK+s.timestamp) != nil {
 		return nil
 	}
 	for {
