@@ -23,6 +23,7 @@ var privileged = []struct {
 }{
 	{name: "qmail-queue", as: "set-uid qmailq, started by anybody"},
 	{name: "qmail-queued", as: "qmailq, called by anybody"},
+	{name: "qmail-qmqpc", as: "in qmail-queue's place, by anybody"},
 	{name: "qmail-lspawn", as: "root for life"},
 	{name: "qmail-start", as: "root"},
 	{name: "qmail-clean", as: "qmailq, which owns the queue"},

@@ -351,7 +351,7 @@ func checkReadmeDifferences(t *testing.T) {
 // or from files that others write. See ARCHITECTURE.md, contracts.
 var readers = strings.Fields(`
 	aliases forwarding maillist
-	cdb control delivery dotqmail dottext envelope mailaddr pop3 queue received resolve
+	cdb control delivery dotqmail dottext envelope mailaddr netstring pop3 queue received resolve
 	rfc822 submission tcprules tcpto ucspi users
 `)
 

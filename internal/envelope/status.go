@@ -1,7 +1,7 @@
 package envelope
 
-// Exit statuses of qmail-queue itself. Those that only programs in its place use
-// stand in texts below.
+// Exit statuses of qmail-queue itself. Those of qmail-qmqpc follow; what other programs
+// in its place use stands in texts below.
 const (
 	StatusOK          = 0
 	StatusTooLong     = 11  // an address is longer than MaxAddress
@@ -19,6 +19,17 @@ const (
 	StatusFormat      = 91  // envelope format
 	StatusNoAccount   = 111 // the suite's accounts are missing
 	StatusUnableToRun = 120 // the injector could not start it
+)
+
+// Exit statuses of qmail-qmqpc, where they are not qmail-queue's.
+const (
+	StatusRejected      = 31 // the server will never take the message
+	StatusConfiguration = 55 // no servers
+	StatusSocket        = 56 // no socket
+	StatusDeferred      = 71 // the server cannot take the message now
+	StatusNoAnswer      = 72 // connecting took too long
+	StatusNoConnection  = 73 // connecting failed
+	StatusBroken        = 74 // the connection failed
 )
 
 // MaxCustom is how much of a custom error text is read, in bytes.

@@ -20,7 +20,7 @@ type Difference struct {
 // the same list.
 var Differences = []Difference{
 	{"rcpthosts", "without this file every recipient with a domain is refused, unless RELAYCLIENT is set",
-		"rcpthosts qmail-smtpd"},
+		"rcpthosts qmail-smtpd qmail-qmtpd"},
 	{"memory", "soft limits (softlimit, ulimit) do not bind the programs themselves: what a session or a message may use is built in",
 		"limits smtpd"},
 	{"crashes", "a program of the suite that crashes is a temporary failure, never a bounce",
@@ -57,6 +57,8 @@ var Differences = []Difference{
 		"instcheck"},
 	{"pipes", "requests between the daemons that are not exactly in form are refused whole; their complaints reach the log; qmail-start starts nothing if it cannot run a program or the logger, and says so",
 		"delivery start"},
+	{"QMTP and QMQP", "a server answers a package also if disorder follows it; a netstring has a length; a message has at most a million recipients; qmail-qmqpc passes over a server that cannot take the message now, believes only an answer that is complete, keeps a large message in /tmp, and has qmail-queue's limit on addresses",
+		"netstring qmqpc qmtp qmail-qmqpc"},
 	{"tcpserver", "the line with the process id stands before the one that says ok; /etc/hosts counts; wrong users and limits are usage errors; connections beyond what there are descriptors for wait",
 		"tcpserver"},
 }

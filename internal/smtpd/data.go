@@ -76,24 +76,9 @@ func (s *session) verdict(m *submit.Message, result envelope.Result, looping, to
 
 // trace returns the Received line.
 func (s *session) trace() string {
-	peer := ucspi.FromEnv(s.p.Env)
-	return received.Network(received.Session{
-		Protocol: "SMTP", // also after EHLO
-		Host:     peer.RemoteHost.Or("unknown"),
-		IP:       orUnknown(peer.RemoteIP),
-		Info:     peer.RemoteInfo.Text,
-		HasInfo:  peer.RemoteInfo.Set,
-		Helo:     s.helo,
-		HasHelo:  s.greeted,
-		Local:    peer.LocalHost.Or(orUnknown(peer.LocalIP)),
-	}, s.p.Now())
-}
-
-func orUnknown(ip string) string {
-	if ip == "" {
-		return "unknown"
-	}
-	return ip
+	trace := ucspi.FromEnv(s.p.Env).Session("SMTP") // also after EHLO
+	trace.Helo, trace.HasHelo = s.helo, s.greeted
+	return received.Network(trace, s.p.Now())
 }
 
 // textMemory is where a message passes through. It is held while there is something

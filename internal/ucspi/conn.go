@@ -22,6 +22,7 @@ import (
 type Conn struct {
 	in, out end
 	timeout time.Duration
+	last    time.Time   // when the whole connection is over, if it is ever
 	closers [2]*os.File // ours to close
 }
 
@@ -43,6 +44,19 @@ func NewConn(p *prog.Process, timeout time.Duration) (*Conn, error) {
 		c.out = newEnd(out)
 	}
 	return c, nil
+}
+
+// Limit bounds the connection as a whole: from now on waits that last longer than total,
+// taken together with all that is done between them, fail as those that are too long do.
+func (c *Conn) Limit(total time.Duration) { c.last = time.Now().Add(total) }
+
+// within returns how much of timeout the connection still has, less than nothing if it is
+// over.
+func (c *Conn) within(timeout time.Duration) time.Duration {
+	if c.last.IsZero() {
+		return timeout
+	}
+	return min(timeout, time.Until(c.last))
 }
 
 // Close lets go of the connection, if it is a warm job's; else its end is that of the
@@ -118,7 +132,9 @@ type Memory interface {
 
 // ReadTo is Read, but borrows the memory when there may be something to read, so
 // that none is held while it waits.
-func (c *Conn) ReadTo(m Memory) (n int, err error) { return c.read(m, c.timeout) }
+func (c *Conn) ReadTo(m Memory) (n int, err error) {
+	return c.read(m, c.within(c.timeout))
+}
 
 // Brief is how long it is before a client takes its time.
 const Brief = 100 * time.Millisecond
@@ -213,12 +229,12 @@ func (c *Conn) writeStep(b []byte) (int, error) {
 	if c.out.runtime {
 		return c.writeSome(b)
 	}
-	return c.out.step(unix.POLLOUT, c.timeout, func(fd int) (int, error) { return unix.Write(fd, b) })
+	return c.out.step(unix.POLLOUT, c.within(c.timeout), func(fd int) (int, error) { return unix.Write(fd, b) })
 }
 
 // writeSome writes what there is room for, waiting for that.
 func (c *Conn) writeSome(b []byte) (n int, err error) {
-	c.out.file.SetWriteDeadline(time.Now().Add(c.timeout))
+	c.out.file.SetWriteDeadline(time.Now().Add(c.within(c.timeout)))
 	waited := c.out.raw.Write(func(fd uintptr) bool {
 		for {
 			n, err = rawWrite(int(fd), b)
@@ -258,6 +274,9 @@ func newEnd(f *os.File) end {
 func (e end) step(events int16, timeout time.Duration, op func(fd int) (int, error)) (n int, err error) {
 	if e.raw == nil {
 		return 0, os.ErrInvalid
+	}
+	if timeout < 0 {
+		return 0, e.explain(events, os.ErrDeadlineExceeded)
 	}
 	deadline := time.Now().Add(timeout)
 	held := e.raw.Control(func(fd uintptr) {

@@ -200,3 +200,29 @@ func TestConnSlowReader(t *testing.T) {
 		t.Errorf("wrote %d, %v", n, err)
 	}
 }
+
+// The limit of the whole connection holds where each wait is short, and also where there
+// is never any: bytes that are there are not taken either.
+func TestConnLimit(t *testing.T) {
+	for name, make := range map[string]ends{"blocking": socket(false), "not blocking": socket(true)} {
+		t.Run(name, func(t *testing.T) {
+			server, client := make(t)
+			c := newConn(t, &prog.Process{Stdin: server, Stdout: server}, long)
+			client.WriteString("ab")
+			c.Limit(time.Minute)
+			if n, err := c.Read(append([]byte(nil), 0)); n != 1 || err != nil {
+				t.Errorf("read %d bytes in time, %v", n, err)
+			}
+			c.Limit(time.Nanosecond)
+			for c.within(long) >= 0 {
+				time.Sleep(time.Microsecond)
+			}
+			if n, err := c.Read(append([]byte(nil), 0)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("read %d bytes, %v, after the limit", n, err)
+			}
+			if n, err := c.Write([]byte("x")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("wrote %d bytes, %v, after the limit", n, err)
+			}
+		})
+	}
+}

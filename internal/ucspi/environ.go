@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"quail/internal/prog"
+	"quail/internal/received"
 )
 
 // Connection is what a server learns about its connection from the environment,
@@ -85,5 +86,17 @@ func FromEnv(env prog.Env) Connection {
 		RemotePort: env.Get("TCPREMOTEPORT"),
 		RemoteHost: value("TCPREMOTEHOST"),
 		RemoteInfo: value("TCPREMOTEINFO"),
+	}
+}
+
+// Session returns what the Received line of a message by protocol says of the connection.
+func (c Connection) Session(protocol string) received.Session {
+	return received.Session{
+		Protocol: protocol,
+		Host:     c.RemoteHost.Or("unknown"),
+		IP:       given(c.RemoteIP).Or("unknown"),
+		Info:     c.RemoteInfo.Text,
+		HasInfo:  c.RemoteInfo.Set,
+		Local:    c.LocalHost.Or(given(c.LocalIP).Or("unknown")),
 	}
 }
