@@ -1,14 +1,19 @@
 package rcpthosts
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"quail/internal/cdb"
 	"quail/internal/cdbfile"
 	"quail/internal/control"
+	"quail/internal/mailaddr"
 )
 
 // directory makes a control directory; nil means that there is no such file.
@@ -172,6 +177,52 @@ func FuzzAllowed(f *testing.F) {
 		plain := strings.HasSuffix(lower, "@one.example") || strings.HasSuffix(lower, ".sub.example")
 		if ok && strings.Contains(address, "@") && !plain {
 			t.Errorf("Allowed(%q)", address)
+		}
+	})
+}
+
+func TestRecords(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/rcpthosts/morercpthosts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for record, err := range Records(strings.NewReader(string(text))) {
+		if err != nil || record.Value != "" {
+			t.Errorf("%+v, %v", record, err)
+		}
+		got = append(got, record.Key)
+	}
+	want := []string{"example.org", ".foo.bar", "  lead", "example.org", "in ner\tx", "a#b", "last\x00nul", "\x00x", "nolf"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, err := range Records(iotest.ErrReader(io.ErrNoProgress)) {
+		if !errors.Is(err, io.ErrNoProgress) {
+			t.Errorf("%v, want the error of reading", err)
+		}
+	}
+}
+
+// FuzzRecords: each domain is in the form in which it is looked up, and is found
+// again by reading it once more.
+func FuzzRecords(f *testing.F) {
+	f.Add("Example.ORG \n#c\n\n x\t\n.y")
+	f.Fuzz(func(t *testing.T, text string) {
+		for record, err := range Records(strings.NewReader(text)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			for again := range Records(strings.NewReader(record.Key)) {
+				n++
+				if again != record {
+					t.Errorf("%q was read, and then %q", record.Key, again.Key)
+				}
+			}
+			if n != 1 || mailaddr.Lower(record.Key) != record.Key {
+				t.Errorf("%q is %d domains", record.Key, n)
+			}
 		}
 	})
 }
