@@ -8,7 +8,6 @@ package localtime
 
 import (
 	"encoding/binary"
-	"math"
 	"os"
 	"strings"
 	"time"
@@ -62,25 +61,28 @@ func parse(name string, data []byte) *time.Location {
 	return zone
 }
 
-// byRule returns the zone for a rule. The library reads one only at the end of a file,
-// where it holds for what comes after the last change listed; so it is given such a
-// file, whose only change is at the beginning of time.
+// byRule returns the zone for a rule.
 func byRule(rule string) *time.Location {
 	if strings.ContainsAny(rule, "\n\x00") {
 		return time.UTC
 	}
-	header := func(version byte, times, types, letters uint32) []byte {
-		b := append([]byte("TZif"), version)
-		b = append(b, make([]byte, 15)...)
-		for _, n := range []uint32{0, 0, 0, times, types, letters} { // no leap seconds
+	return parse(rule, tzfile(rule))
+}
+
+// tzfile returns the contents of a file for a rule. The library reads one only at the
+// end of a file, where it holds for what comes after the last change listed; so there
+// is one change, long ago.
+func tzfile(rule string) []byte {
+	header := func(times uint32) []byte {
+		b := append([]byte("TZif2"), make([]byte, 15)...)
+		for _, n := range []uint32{0, 0, 0, times, 1, 4} { // no leap seconds; one type; four letters
 			b = binary.BigEndian.AppendUint32(b, n)
 		}
 		return b
 	}
-	data := header('2', 0, 1, 4) // the old form, which is passed over
-	data = append(data, "\x00\x00\x00\x00\x00\x00UTC\x00"...)
-	data = append(data, header('2', 1, 1, 4)...)
-	data = binary.BigEndian.AppendUint64(data, uint64(1)<<63|uint64(math.MaxInt64>>8)) // long ago
-	data = append(data, "\x00\x00\x00\x00\x00\x00\x00UTC\x00\n"+rule+"\n"...)
-	return parse(rule, data)
+	const utc = "\x00\x00\x00\x00\x00\x00UTC\x00"
+	data := append(header(0), utc...) // the form with 32 bits, which is passed over
+	data = append(data, header(1)...)
+	data = binary.BigEndian.AppendUint64(data, 1<<63+1<<55) // negative
+	return append(data, "\x00"+utc+"\n"+rule+"\n"...)
 }
