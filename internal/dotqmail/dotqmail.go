@@ -27,6 +27,9 @@ const (
 	ForwardOnly             // from here on, Forward is all that is allowed
 )
 
+// Looping is what qmail-local says of a message that it finds has been here before.
+const Looping = "This message is looping: it already has my Delivered-To line. (#5.4.6)"
+
 // Instruction is one line of a .qmail file that does something.
 type Instruction struct {
 	Kind Kind

@@ -67,7 +67,7 @@ func (j *job) checkLoop() error {
 	case err != nil:
 		return j.temporary("Unable to read message", err, "#4.3.0")
 	case found:
-		return j.fail(prog.StatusPermanent, "This message is looping: it already has my Delivered-To line. (#5.4.6)")
+		return j.fail(prog.StatusPermanent, dotqmail.Looping)
 	}
 	return nil
 }

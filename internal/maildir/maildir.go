@@ -102,11 +102,20 @@ func Deliver(dir string, names *Namer, syncs *durable.Group, message io.Reader) 
 // missing returns why no file could be made in dir/tmp: err, unless dir itself cannot
 // be entered, which the sender's postmaster may want to know.
 func missing(dir string, err error) error {
+	if cause := Enter(dir); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// Enter returns ErrNoMaildir with its cause if dir is no directory that may be
+// entered.
+func Enter(dir string) error {
 	// "/." asks for what chdir does: a directory, and permission to search it.
 	if _, cause := os.Stat(dir + "/."); cause != nil && !errno.Temporary(cause) {
 		return fmt.Errorf("%w: %w", ErrNoMaildir, cause)
 	}
-	return err
+	return nil
 }
 
 // create makes a file with a name that is not taken. A taken one means that a
