@@ -350,7 +350,7 @@ func checkReadmeDifferences(t *testing.T) {
 // readers are the packages that read bytes from another process, from the network
 // or from files that others write. See ARCHITECTURE.md, contracts.
 var readers = strings.Fields(`
-	aliases forwarding maillist
+	aliases crlf forwarding maillist peer
 	cdb control delivery dotqmail dottext envelope mailaddr netstring pop3 queue received resolve
 	rfc822 submission tcprules tcpto ucspi users
 `)

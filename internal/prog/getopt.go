@@ -2,6 +2,7 @@ package prog
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -80,4 +81,21 @@ func (g *Getopt) complain(what string) bool {
 	fmt.Fprintf(g.p.Stderr, "%s: %s -- %c\n", g.p.Name, what, g.Opt)
 	g.Opt = '?'
 	return true
+}
+
+// Number reads the digits that s begins with, as all numbers of options are read,
+// and reports whether there are any. What does not fit is cut to what does.
+func Number(s string) (n int, ok bool) {
+	end := 0
+	for end < len(s) && '0' <= s[end] && s[end] <= '9' {
+		end++
+	}
+	if end == 0 {
+		return 0, false
+	}
+	n64, err := strconv.ParseUint(s[:end], 10, 31)
+	if err != nil {
+		return 1<<31 - 1, true
+	}
+	return int(n64), true
 }

@@ -60,7 +60,7 @@ var Differences = []Difference{
 	{"QMTP and QMQP", "a server answers a package also if disorder follows it; a netstring has a length; a message has at most a million recipients; qmail-qmqpc passes over a server that cannot take the message now, believes only an answer that is complete, keeps a large message in /tmp, and has qmail-queue's limit on addresses",
 		"netstring qmqpc qmtp qmail-qmqpc"},
 	{"tcpserver", "the line with the process id stands before the one that says ok; /etc/hosts counts; wrong users and limits are usage errors; connections beyond what there are descriptors for wait",
-		"tcpserver"},
+		"peer tcpserver"},
 	{"its companions", "recordio and fixcrio pass on what a program says after it has stopped reading",
 		"relay"},
 }

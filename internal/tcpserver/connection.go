@@ -16,6 +16,7 @@ import (
 	"quail/internal/cdb"
 	"quail/internal/cdbfile"
 	"quail/internal/errno"
+	"quail/internal/peer"
 	"quail/internal/proc"
 	"quail/internal/prog"
 	"quail/internal/tcprules"
@@ -155,16 +156,16 @@ func (s *server) describe(c *ucspi.Connection, local, remote netip.AddrPort) {
 	}
 	c.LocalIP, c.LocalPort, c.LocalHost = local.Addr().String(), s.localPort, s.localHost
 	if !s.localHost.Set {
-		c.LocalHost = s.names.name(local.Addr())
+		c.LocalHost, _ = s.names.Name(local.Addr())
 	}
 	if s.remoteHost {
-		c.RemoteHost = s.names.name(remote.Addr())
-		if s.paranoid && c.RemoteHost.Set && !s.names.confirms(c.RemoteHost.Text, remote.Addr()) {
+		c.RemoteHost, _ = s.names.Name(remote.Addr())
+		if s.paranoid && c.RemoteHost.Set && !s.names.Confirms(c.RemoteHost.Text, remote.Addr()) {
 			c.RemoteHost = ucspi.Value{}
 		}
 	}
 	if s.remoteInfo {
-		c.RemoteInfo = remoteInfo(local, remote, s.identLimit)
+		c.RemoteInfo = peer.User(local, remote, s.identLimit)
 	}
 }
 

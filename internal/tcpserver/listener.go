@@ -2,10 +2,8 @@ package tcpserver
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -13,28 +11,6 @@ import (
 	"quail/internal/privs"
 	"quail/internal/prog"
 )
-
-// portNumber returns the port that s names: a number, or a service.
-//
-// Differs from qmail: a number above 65535 is an error, it does not wrap.
-func portNumber(s string) (uint16, error) {
-	if s == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseUint(s, 10, 16)
-	if err == nil {
-		return uint16(n), nil
-	}
-	// What begins otherwise is no service, though net might take it for a number.
-	c := s[0] | 0x20
-	service := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
-	if service && !errors.Is(err, strconv.ErrRange) {
-		if n, err := net.LookupPort("tcp", s); err == nil {
-			return uint16(n), nil
-		}
-	}
-	return 0, errors.New("unable to figure out port number for " + s)
-}
 
 // listener is a listening socket. Connections come from it as plain descriptors
 // in blocking mode, which is how their programs expect them.

@@ -1,7 +1,6 @@
 package tcpserver
 
 import (
-	"strconv"
 	"time"
 
 	"quail/internal/prog"
@@ -94,7 +93,7 @@ func (o *options) flag(opt byte) bool {
 // a limit below 1, are usage errors. The original goes on as root, or without ever
 // accepting a connection.
 func (o *options) argument(p *prog.Process, opt byte, arg string) (ok bool) {
-	n, isNumber := number(arg)
+	n, isNumber := prog.Number(arg)
 	switch opt {
 	case 'c':
 		o.limit = n
@@ -111,8 +110,8 @@ func (o *options) argument(p *prog.Process, opt byte, arg string) (ok bool) {
 		return isNumber
 	case 'U':
 		var uidOK, gidOK bool
-		o.uid, uidOK = number(p.Env.Get("UID"))
-		o.gid, gidOK = number(p.Env.Get("GID"))
+		o.uid, uidOK = prog.Number(p.Env.Get("UID"))
+		o.gid, gidOK = prog.Number(p.Env.Get("GID"))
 		return uidOK && gidOK
 	case 'x':
 		o.rules = arg
@@ -124,21 +123,4 @@ func (o *options) argument(p *prog.Process, opt byte, arg string) (ok bool) {
 		return false
 	}
 	return true
-}
-
-// number reads the digits that s begins with, as all numbers of options are read,
-// and reports whether there are any. What does not fit is cut to what does.
-func number(s string) (n int, ok bool) {
-	end := 0
-	for end < len(s) && '0' <= s[end] && s[end] <= '9' {
-		end++
-	}
-	if end == 0 {
-		return 0, false
-	}
-	n64, err := strconv.ParseUint(s[:end], 10, 31)
-	if err != nil {
-		return 1<<31 - 1, true
-	}
-	return int(n64), true
 }

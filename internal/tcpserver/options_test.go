@@ -66,16 +66,3 @@ func TestUnsafeOptions(t *testing.T) {
 		}
 	}
 }
-
-func TestPortNumber(t *testing.T) {
-	for s, want := range map[string]uint16{"": 0, "0": 0, "25": 25, "0025": 25, "65535": 65535, "smtp": 25} {
-		if got, err := portNumber(s); err != nil || got != want {
-			t.Errorf("portNumber(%q) = %d, %v; want %d", s, got, err, want)
-		}
-	}
-	for _, s := range []string{"65536", "-1", "+1", " 1", "1x", "0x19", "no-such-service", "4294967321"} {
-		if got, err := portNumber(s); err == nil {
-			t.Errorf("portNumber(%q) = %d", s, got)
-		}
-	}
-}

@@ -29,12 +29,14 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"quail/internal/limits"
+	"quail/internal/peer"
 	"quail/internal/prog"
 	"quail/internal/warm"
 )
@@ -47,7 +49,7 @@ type server struct {
 	options
 	p         *prog.Process
 	log       *journal
-	names     *resolver
+	names     *peer.Resolver
 	keeper    *warm.Keeper
 	listener  *listener
 	localPort string        // the port listened on
@@ -135,7 +137,7 @@ func newServer(p *prog.Process, o options) *server {
 	return &server{
 		options: o,
 		p:       p,
-		names:   newResolver(p.Env),
+		names:   peer.NewResolver(p.Env),
 		log:     &journal{out: p.Stderr, verbosity: o.verbosity, limit: o.limit},
 		keeper:  warm.NewKeeper(warm.Settings{Idle: idle, Spare: 1, Name: "tcpserver", Log: p.Stderr, Quiet: o.verbosity == silent, Now: p.Now}),
 		slots:   make(chan struct{}, o.limit),
@@ -144,11 +146,11 @@ func newServer(p *prog.Process, o options) *server {
 
 // listen resolves the two operands and opens the port.
 func (s *server) listen() error {
-	ip, err := s.names.address(s.host)
+	ip, err := s.address()
 	if err != nil {
 		return err
 	}
-	port, err := portNumber(s.port)
+	port, err := peer.Port(s.port)
 	if err != nil {
 		return err
 	}
@@ -157,6 +159,19 @@ func (s *server) listen() error {
 	}
 	s.localPort = strconv.Itoa(int(s.listener.port))
 	return nil
+}
+
+// address returns the address that the operand host means, an IPv4 one if there is a
+// choice.
+func (s *server) address() (netip.Addr, error) {
+	if s.host == "" || s.host == "0" {
+		return netip.IPv4Unspecified(), nil
+	}
+	all, err := s.names.Addresses(s.host)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return all[max(0, slices.IndexFunc(all, netip.Addr.Is4))], nil
 }
 
 // occupyStandard opens /dev/null as each of the descriptors 0, 1 and 2 that the

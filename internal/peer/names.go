@@ -1,10 +1,16 @@
-package tcpserver
+// Package peer finds out who is at the two ends of a connection: names, by DNS, and the
+// user at the other end, by ident. See spec "Network", A1, and RFC 1413.
+//
+// Both answers are a stranger's. They are bounded in length and time, and cleaned of
+// every byte that could be mistaken for something else in a rule, a header or a log.
+package peer
 
 import (
 	"context"
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -14,38 +20,40 @@ import (
 	"quail/internal/ucspi"
 )
 
-// resolver asks the name servers. It has no cache: that is their business.
+// Resolver asks the name servers. It has no cache: that is their business.
 //
 // Differs from qmail: the Go resolver follows nsswitch.conf, so that /etc/hosts
 // counts too, and it qualifies a host operand by resolv.conf alone. Names that no
 // host may have are no names; the original shows them escaped.
-type resolver struct {
-	net  *net.Resolver
-	port uint16 // of the servers in $DNSCACHEIP
+type Resolver struct {
+	net *net.Resolver
+	// Port is that of the servers in $DNSCACHEIP: 53, but for tests.
+	Port uint16
 }
 
 // patience is how long one question may take in all.
 const patience = 60 * time.Second
 
-// newResolver returns a resolver that asks the servers in $DNSCACHEIP, or where
+// NewResolver returns a resolver that asks the servers in $DNSCACHEIP, or where
 // there are none those of resolv.conf.
-func newResolver(env prog.Env) *resolver {
-	r := &resolver{net: &net.Resolver{PreferGo: true}, port: 53}
-	if servers := dnsServers(env.Get("DNSCACHEIP")); len(servers) > 0 {
+func NewResolver(env prog.Env) *Resolver {
+	r := &Resolver{net: &net.Resolver{PreferGo: true}, Port: 53}
+	if servers := Servers(env); len(servers) > 0 {
 		var next atomic.Uint32
 		r.net.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			// Each attempt goes to another one.
 			server := servers[int(next.Add(1)-1)%len(servers)]
-			return (&net.Dialer{}).DialContext(ctx, network, netip.AddrPortFrom(server, r.port).String())
+			return (&net.Dialer{}).DialContext(ctx, network, netip.AddrPortFrom(server, r.Port).String())
 		}
 	}
 	return r
 }
 
-// dnsServers reads $DNSCACHEIP: at most 16 dotted quads, separated by dots.
-func dnsServers(s string) []netip.Addr {
+// Servers returns the name servers in $DNSCACHEIP: at most 16 dotted quads, separated by
+// dots.
+func Servers(env prog.Env) []netip.Addr {
 	var servers []netip.Addr
-	parts := strings.FieldsFunc(s, func(r rune) bool { return r == '.' })
+	parts := strings.FieldsFunc(env.Get("DNSCACHEIP"), func(r rune) bool { return r == '.' })
 	for ; len(parts) >= 4 && len(servers) < 16; parts = parts[4:] {
 		ip, err := netip.ParseAddr(strings.Join(parts[:4], "."))
 		if err != nil {
@@ -56,27 +64,25 @@ func dnsServers(s string) []netip.Addr {
 	return servers
 }
 
-// address returns the address that the operand host means: itself, or that of a
-// name, where IPv4 comes first.
-func (r *resolver) address(host string) (netip.Addr, error) {
-	if host == "" || host == "0" {
-		return netip.IPv4Unspecified(), nil
-	}
+// Addresses returns the addresses that the operand host means, at least one: itself, or
+// those of a name, the ones first that a connection should be tried to first (RFC 6724).
+func (r *Resolver) Addresses(host string) ([]netip.Addr, error) {
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Zone() == "" {
-		return ip.Unmap(), nil
+		return []netip.Addr{ip.Unmap()}, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for _, network := range []string{"ip4", "ip6"} {
-		ips, err := r.net.LookupNetIP(ctx, network, host)
-		if err == nil && len(ips) > 0 {
-			return ips[0].Unmap(), nil
-		}
-		if err != nil && !unknown(err) {
-			return netip.Addr{}, prog.Fail("temporarily unable to figure out IP address for "+host, cause(err))
-		}
+	ips, err := r.net.LookupNetIP(ctx, "ip", host)
+	if err != nil && !unknown(err) {
+		return nil, prog.Fail("temporarily unable to figure out IP address for "+host, cause(err))
 	}
-	return netip.Addr{}, errors.New("no IP address for " + host)
+	if len(ips) == 0 {
+		return nil, errors.New("no IP address for " + host)
+	}
+	for i := range ips {
+		ips[i] = ips[i].Unmap()
+	}
+	return ips, nil
 }
 
 // unknown reports whether err is an answer, namely that there is no such name.
@@ -101,20 +107,25 @@ func cause(err error) error {
 	return errors.New(e.Err)
 }
 
-// name returns the name of ip, if it has one.
-func (r *resolver) name(ip netip.Addr) ucspi.Value {
+// Name returns the name of ip, if it has one. An error says that this could not be found
+// out for now.
+func (r *Resolver) Name(ip netip.Addr) (ucspi.Value, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	// Beside an error there may be names: those that are fit to be one.
-	names, _ := r.net.LookupAddr(ctx, ip.String())
-	if len(names) == 0 || names[0] == "." {
-		return ucspi.Value{}
+	names, err := r.net.LookupAddr(ctx, ip.String())
+	var e *net.DNSError
+	if len(names) == 0 && errors.As(err, &e) && (e.IsTimeout || e.IsTemporary) {
+		return ucspi.Value{}, err
 	}
-	return ucspi.Known(cleanName(names[0]))
+	if len(names) == 0 || names[0] == "." {
+		return ucspi.Value{}, nil
+	}
+	return ucspi.Known(cleanName(names[0])), nil
 }
 
-// confirms reports whether ip is among the addresses of name.
-func (r *resolver) confirms(name string, ip netip.Addr) bool {
+// Confirms reports whether ip is among the addresses of name.
+func (r *Resolver) Confirms(name string, ip netip.Addr) bool {
 	network := "ip4"
 	if ip.Is6() {
 		network = "ip6"
@@ -155,4 +166,26 @@ func cleanName(name string) string {
 		}
 	}
 	return b.String()
+}
+
+// Port returns the port that s names: a number, or a service.
+//
+// Differs from qmail: a number above 65535 is an error, it does not wrap.
+func Port(s string) (uint16, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err == nil {
+		return uint16(n), nil
+	}
+	// What begins otherwise is no service, though net might take it for a number.
+	c := s[0] | 0x20
+	service := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
+	if service && !errors.Is(err, strconv.ErrRange) {
+		if n, err := net.LookupPort("tcp", s); err == nil {
+			return uint16(n), nil
+		}
+	}
+	return 0, errors.New("unable to figure out port number for " + s)
 }

@@ -1,4 +1,4 @@
-package tcpserver
+package peer
 
 import (
 	"bufio"
@@ -23,9 +23,9 @@ const (
 	longestInfo   = 257  // bytes of the user kept
 )
 
-// remoteInfo asks the peer which of its users opened the connection, within limit
-// for the whole exchange.
-func remoteInfo(local, remote netip.AddrPort, limit time.Duration) ucspi.Value {
+// User asks the host of remote which of its users opened the connection from there to
+// local, within limit for the whole exchange.
+func User(local, remote netip.AddrPort, limit time.Duration) ucspi.Value {
 	user, err := askIdent(netip.AddrPortFrom(remote.Addr(), identPort), local, remote.Port(), limit)
 	if err != nil {
 		return ucspi.Value{}
