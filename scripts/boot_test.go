@@ -260,3 +260,35 @@ func TestBootLinks(t *testing.T) {
 	}
 	compare(t, before, snapshot(t, dest))
 }
+
+// HOME/boot has qmail's other ways of delivery, each with and without ~/.forward.
+func TestBootDeliveries(t *testing.T) {
+	const sender, user = `"${SENDER:-MAILER-DAEMON}"`, `"$USER"`
+	deliveries := map[string]string{
+		"home": "./Mailbox", "proc": "|preline procmail",
+		"binm1": "|preline -f /usr/libexec/mail.local -r " + sender + " -d " + user,
+		"binm2": "|preline -f /bin/mail -r " + sender + " -d " + user,
+		"binm3": "|preline -f /bin/mail -f " + sender + " -d " + user,
+	}
+	h := newHost(t)
+	bin := h.home + "/bin"
+	if err := os.Remove(bin + "/qmail-start"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, bin+"/qmail-start", "#!/bin/sh\nprintf '%s<' \"$#\" \"$@\" \"${PATH%%:*}\"\n")
+	mustDash(t, "boot", h.home, filepath.Dir(h.etc)+"/elsewhere")
+	scripts, _ := filepath.Glob(filepath.Dir(h.etc) + "/elsewhere" + h.home + "/boot/*")
+	if len(scripts) != 2*len(deliveries) {
+		t.Errorf("boot has %q", scripts)
+	}
+	for _, script := range scripts {
+		name, forward := strings.CutSuffix(filepath.Base(script), "+df")
+		want := deliveries[name]
+		if forward {
+			want = "|dot-forward .forward\n" + want
+		}
+		if got := mustDash(t, script); got != "3<"+want+"<splogger<qmail<"+bin+"<" {
+			t.Errorf("%s runs qmail-start with %q", script, got)
+		}
+	}
+}
