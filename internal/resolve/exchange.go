@@ -23,6 +23,8 @@ type Resolver struct {
 	Config string // path of the file; "" stands for /etc/resolv.conf
 	Port   int    // port of the servers; 0 stands for 53
 	Cache  *Cache // of answers; nil keeps none
+	// Servers, if there are any, are asked instead of those that the file lists.
+	Servers []netip.Addr
 }
 
 // Limits on what a resolv.conf may ask for; they are those of the C library.
@@ -68,6 +70,12 @@ func (r *Resolver) settings() (settings, error) {
 	s := settings{
 		timeout:  time.Duration(min(c.Timeout, maxTimeout)) * time.Second,
 		attempts: min(c.Attempts, maxAttempts),
+	}
+	for _, server := range r.Servers {
+		s.servers = append(s.servers, net.JoinHostPort(server.String(), strconv.Itoa(port)))
+	}
+	if len(s.servers) > 0 {
+		return s, nil
 	}
 	for _, server := range c.Servers {
 		if _, err := netip.ParseAddr(server); err == nil && len(s.servers) < maxServers {

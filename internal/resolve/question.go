@@ -104,8 +104,11 @@ func (q question) answers(m *dns.Msg) ([]dns.RR, error) {
 
 // empty reports whether a record has no data, which the library lets pass.
 func empty(rr dns.RR) bool {
-	if mx, ok := rr.(*dns.MX); ok {
-		return mx.Mx == ""
+	switch rr := rr.(type) {
+	case *dns.MX:
+		return rr.Mx == ""
+	case *dns.TXT:
+		return len(rr.Txt) == 0
 	}
 	_, ok := address(rr)
 	return !ok

@@ -1,5 +1,5 @@
-// Package resolve asks the DNS where mail for a domain goes. See spec "Remote
-// delivery", section 5.
+// Package resolve asks the DNS where mail for a domain goes, and what lists of hosts
+// say. See spec "Remote delivery", section 5, and "Network", A4.
 //
 // It speaks to the name servers of resolv.conf itself, without a search list and
 // without /etc/hosts: a domain in an envelope is complete as it stands. What the
@@ -21,6 +21,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -49,7 +50,7 @@ const (
 type Error struct {
 	Kind Kind
 	Name string
-	Type string // "MX", "A", "AAAA"
+	Type string // "MX", "A", "AAAA", "TXT"
 	Err  error  // the cause, if there is one beyond Kind
 }
 
@@ -122,6 +123,47 @@ func (r *Resolver) Addrs(ctx context.Context, name string) ([]netip.Addr, error)
 		return nil, err4
 	}
 	return nil, nil
+}
+
+// A returns the IPv4 addresses of name, as a list that answers by addresses has them
+// for whoever is on it.
+func (r *Resolver) A(ctx context.Context, name string) ([]netip.Addr, error) {
+	return r.addrs(ctx, name, dns.TypeA)
+}
+
+// TXT returns the text of name: the strings of all its records, one after the other. It
+// has whatever bytes somebody has put there, and is empty without an error if there was
+// an answer but no text in it.
+func (r *Resolver) TXT(ctx context.Context, name string) (string, error) {
+	records, err := r.query(ctx, name, dns.TypeTXT)
+	var text strings.Builder
+	for _, rr := range records {
+		if t, ok := rr.(*dns.TXT); ok {
+			for _, s := range t.Txt {
+				text.WriteString(unescape(s))
+			}
+		}
+	}
+	return text.String(), err
+}
+
+// unescape takes back the way in which the library writes bytes of a string: a
+// backslash before it, or before its three digits.
+func unescape(s string) string {
+	var out []byte
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '\\' && i+1 < len(s) {
+			i++
+			c = s[i]
+			if n, err := strconv.ParseUint(s[i:min(i+3, len(s))], 10, 8); err == nil && i+3 <= len(s) {
+				c = byte(n)
+				i += 2
+			}
+		}
+		out = append(out, c)
+	}
+	return string(out)
 }
 
 func (r *Resolver) addrs(ctx context.Context, name string, qtype uint16) ([]netip.Addr, error) {
