@@ -43,15 +43,19 @@ func newNullClient(t *testing.T, n *namespace, servers string) *nullClient {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for name, contents := range map[string]string{"me": "null.example\n", "qmqpservers": servers} {
-		if err := os.WriteFile(c.home+"/control/"+name, []byte(contents), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.control("me", "null.example\n")
+	c.control("qmqpservers", servers)
 	if err := os.Symlink("qmail-qmqpc", c.home+"/bin/qmail-queue"); err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+func (c *nullClient) control(name, contents string) {
+	c.t.Helper()
+	if err := os.WriteFile(filepath.Join(c.home, "control", name), []byte(contents), 0o644); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // sendmail sends a message as an ordinary user of the client, and returns what it said.
@@ -77,7 +81,7 @@ func (c *nullClient) sendmail(message string, recipients ...string) (out string,
 // is in.
 func (s *suite) serveMail(n *namespace, address, port, program string) *process {
 	s.t.Helper()
-	p := s.spawn(s.log, nil, "bin/tcpserver", "-HRl0", "-u", account(s.t, "passwd", "qmaild"), "-g", account(s.t, "group", "nofiles"),
+	p := s.spawn(s.log, nil, "bin/tcpserver", "-HR", "-l", me, "-u", account(s.t, "passwd", "qmaild"), "-g", account(s.t, "group", "nofiles"),
 		address, port, s.path("bin/"+program))
 	eventually(s.t, program, func() (listens bool) {
 		n.do(func() error {
@@ -100,6 +104,7 @@ func TestNullClient(t *testing.T) {
 	}
 	s := install(t)
 	s.excuse(foreign, "qmail-qmqpd has a process for each connection")
+	s.joe(".qmail-two", "./Maildir/\n", 0o644)
 	network := newNetwork(t, "")
 	network.here.addresses("veth0", "192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64")
 	network.there.addresses("veth1", "192.0.2.10/24", "2001:db8::10/64")
@@ -109,18 +114,22 @@ func TestNullClient(t *testing.T) {
 	s.start()
 	qmqpd := s.serveMail(network.here, "192.0.2.1", "628", "qmail-qmqpd")
 
-	if out, status := client.sendmail("Subject: from afar\n\nhi\n", "joe@"+me, "joe-one@"+me); status != 0 || out != "" {
+	if out, status := client.sendmail("Subject: from afar\n\nhi\n", "joe@"+me, "joe-two@"+me); status != 0 || out != "" {
 		t.Fatalf("sendmail exited with %d: %s", status, out)
 	}
 	s.settled(1)
 	mail := s.mail("u/joe/Maildir")
 	find(t, mail, "Return-Path: <joe@null.example>\nDelivered-To: joe@me.example\nReceived: (qmail ")
-	m := find(t, mail, "\nReceived: from unknown (192.0.2.10)\n  by 192.0.2.1 with QMQP; ")
+	m := find(t, mail, "\nDelivered-To: joe-two@me.example\n")
+	if !strings.Contains(m, "\nReceived: from unknown (192.0.2.10)\n  by me.example with QMQP; ") {
+		t.Errorf("what arrived does not say whence:\n%s", m)
+	}
 	if !strings.HasSuffix(m, "\nSubject: from afar\n\nhi\n") || !strings.Contains(m, " invoked from network); ") {
 		t.Errorf("what arrived is\n%s", m)
 	}
 
-	// One that fits into no buffer.
+	// One that fits into no buffer. To wait for the host that is not there takes seconds.
+	client.control("qmqpservers", "192.0.2.2\n192.0.2.1\n2001:db8::1\n")
 	large := strings.Repeat("all work and no play\n", 100_000)
 	if out, status := client.sendmail("Subject: large\n\n"+large, "joe@"+me); status != 0 || out != "" {
 		t.Fatalf("sendmail exited with %d: %s", status, out)
@@ -147,7 +156,7 @@ func TestNullClient(t *testing.T) {
 		t.Fatalf("sendmail exited with %d: %s", status, out)
 	}
 	s.settled(3)
-	find(t, s.mail("u/joe/Maildir"), "\nReceived: from unknown (2001:db8::10)\n  by 2001:db8::1 with QMQP; ")
+	find(t, s.mail("u/joe/Maildir"), "\nReceived: from unknown (2001:db8::10)\n  by me.example with QMQP; ")
 }
 
 // A package that is cut anywhere, on a real connection to a real queue, leaves nothing
