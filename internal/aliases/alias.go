@@ -74,62 +74,44 @@ func (n Names) Records(line string) ([]cdb.Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The last address that is seen is the alias. What is no address needs no such
+	// doubt, so its entry overtakes that of the address to its right.
 	var entries []maillist.Entry
-	var alias *Item
+	var target string
+	var alias maillist.Entry
 	for _, item := range items {
 		e, isAddress, err := n.entry(item)
-		if err != nil {
-			return nil, err
-		}
-		// The alias is the last address that is seen. Whatever is no address needs no
-		// such doubt, so its entry overtakes that of the address to its right.
 		switch {
+		case err != nil:
+			return nil, err
 		case item.Included:
 			entries = append(entries, e+".bin")
 		case !isAddress:
 			entries = append(entries, e)
-		case alias != nil:
-			before, _, _ := n.entry(*alias)
-			entries = append(entries, before)
-			fallthrough
+		case item.Text == "":
+			return nil, errors.New("empty recipient addresses not permitted")
 		default:
-			alias = &item
+			if alias != "" {
+				entries = append(entries, alias)
+			}
+			target, alias = item.Text, e
+			if !item.Host {
+				target += "@"
+			}
 		}
 	}
-	if len(entries) == 0 && alias == nil {
+	switch {
+	case len(entries) == 0 && alias == "":
 		return nil, nil
-	}
-	if len(entries) == 0 || alias == nil {
+	case len(entries) == 0 || alias == "":
 		return nil, syntaxError(line)
-	}
-	target := alias.Text
-	if !alias.Host {
-		target += "@"
 	}
 	records := []cdb.Record{forwarding.Instructions(target, entries...)}
 	if list, ok := strings.CutPrefix(target, "owner-"); ok {
-		records = []cdb.Record{forwarding.Owner(list, n.Complete(*alias)), records[0]}
+		owner, _ := alias.Address()
+		records = append([]cdb.Record{forwarding.Owner(list, owner)}, records...)
 	}
 	return records, nil
-}
-
-// entry returns the entry that an item becomes.
-func (n Names) entry(i Item) (e maillist.Entry, isAddress bool, err error) {
-	if err := i.Check(); err != nil {
-		return "", false, err
-	}
-	if i.Included {
-		e, err = maillist.File(i.Text)
-		return e, false, err
-	}
-	if command, ok := i.Program(); ok {
-		return maillist.Entry("!" + command), false, nil
-	}
-	if i.Text == "" {
-		return "", true, errors.New("empty recipient addresses not permitted")
-	}
-	e, err = maillist.Recipient(n.Complete(i))
-	return e, true, err
 }
 
 // Included returns the entries that a line of an :include: file becomes. An empty
@@ -154,4 +136,20 @@ func (n Names) Included(line string) ([]maillist.Entry, error) {
 		entries = append(entries, e)
 	}
 	return entries, nil
+}
+
+// entry returns the entry that an item becomes.
+func (n Names) entry(i Item) (e maillist.Entry, isAddress bool, err error) {
+	if err := i.Check(); err != nil {
+		return "", false, err
+	}
+	if i.Included {
+		e, err = maillist.File(i.Text)
+		return e, false, err
+	}
+	if command, ok := i.Program(); ok {
+		return maillist.Entry("!" + command), false, nil
+	}
+	e, err = maillist.Recipient(n.Complete(i))
+	return e, true, err
 }

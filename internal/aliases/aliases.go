@@ -56,6 +56,9 @@ func (i Item) Check() error {
 type Names struct{ Host, Domain, Plus string }
 
 // Complete returns the address of an item that is one, with a host and a domain.
+//
+// Differs from qmail: an @ at the end is followed by the default host everywhere.
+// dot-forward and newinclude put only a domain there, where no mail can go.
 func (n Names) Complete(i Item) string {
 	address := i.Text
 	if !i.Host {
