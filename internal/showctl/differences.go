@@ -61,8 +61,8 @@ var Differences = []Difference{
 		"netstring qmqpc qmtp qmail-qmqpc"},
 	{"tcpserver", "the line with the process id stands before the one that says ok; /etc/hosts counts; wrong users and limits are usage errors; connections beyond what there are descriptors for wait",
 		"peer tcpserver"},
-	{"its companions", "recordio and fixcrio pass on what a program says after it has stopped reading",
-		"relay"},
+	{"its companions", "recordio and fixcrio pass on what a program says after it has stopped reading; rblsmtpd looks IPv6 addresses up by their digits",
+		"rblsmtpd relay"},
 }
 
 // differences prints the list as one more paragraph.
