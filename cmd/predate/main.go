@@ -18,8 +18,8 @@
 package main
 
 import (
+	"quail/internal/forward"
 	"quail/internal/localtime"
-	"quail/internal/preline"
 	"quail/internal/prog"
 )
 
@@ -31,5 +31,5 @@ func run(p *prog.Process) error {
 	}
 	tz, set := p.Env.Lookup("TZ")
 	now := p.Now().In(localtime.Zone(tz, set))
-	return preline.Feed(p, "Date: "+now.Format("2 Jan 2006 15:04:05 -0700")+"\n", p.Args)
+	return forward.Feed(p, "Date: "+now.Format("2 Jan 2006 15:04:05 -0700")+"\n", p.Args)
 }

@@ -7,11 +7,9 @@ package preline
 
 import (
 	"errors"
-	"os"
 
 	"quail/internal/errno"
 	"quail/internal/forward"
-	"quail/internal/proc"
 	"quail/internal/prog"
 )
 
@@ -21,54 +19,11 @@ func Run(p *prog.Process) error {
 	if err != nil {
 		return err
 	}
-	err = Feed(p, head, command)
-	if failed := new(StartError); errors.As(err, &failed) && !errno.Temporary(failed.Err) {
+	err = forward.Feed(p, head, command)
+	if failed := new(forward.StartError); errors.As(err, &failed) && !errno.Temporary(failed.Err) {
 		return prog.Perm(err)
 	}
 	return err
-}
-
-// StartError says that a command could not be started.
-type StartError struct {
-	Command string
-	Err     error
-}
-
-func (e *StartError) Error() string { return "unable to run " + e.Command + ": " + errno.Text(e.Err) }
-func (e *StartError) Unwrap() error { return e.Err }
-
-// Feed runs command with head and then what is left of p.Stdin as its input, and
-// returns an error with its exit status. It is also what predate does.
-func Feed(p *prog.Process, head string, command []string) error {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return prog.Fail("unable to create pipe", err)
-	}
-	child, err := proc.Command{
-		Args:   command,
-		Env:    p.Env.ForUsers(),
-		Dir:    p.Dir,
-		Stdin:  r,
-		Stdout: p.Stdout,
-		Stderr: p.Stderr,
-	}.Start()
-	r.Close()
-	if err != nil {
-		w.Close()
-		return &StartError{command[0], err}
-	}
-	unread := forward.Copy(w, head, p.Stdin)
-	w.Close()
-	status, err := child.Wait()
-	switch {
-	case unread != nil:
-		return prog.Fail("unable to copy input", unread)
-	case err != nil:
-		return prog.Fail("unable to wait for "+command[0], err)
-	case status.Crashed():
-		return errors.New("child crashed")
-	}
-	return prog.Exit(status.Code())
 }
 
 // parse returns the lines to be put on top, and the program with its arguments.
