@@ -30,10 +30,10 @@ func quick(port uint16) client {
 type server struct {
 	net.Listener
 	answer string
-	most   int // bytes of a package, behind which it hangs up; 0 is all
 
-	mu  sync.Mutex
-	got []string
+	mu   sync.Mutex
+	most int // bytes of a package, behind which it hangs up; 0 is all
+	got  []string
 }
 
 // serve starts servers at addresses of the loopback device, all at one port.
@@ -85,8 +85,11 @@ func (s *server) converse(c net.Conn) {
 	defer c.Close()
 	var all bytes.Buffer
 	in := io.TeeReader(c, &all)
-	if s.most > 0 {
-		in = io.LimitReader(in, int64(s.most))
+	s.mu.Lock()
+	most := s.most
+	s.mu.Unlock()
+	if most > 0 {
+		in = io.LimitReader(in, int64(most))
 	}
 	r, err := netstring.Open(bytewise{in})
 	if err == nil {
@@ -107,6 +110,12 @@ func (r bytewise) ReadByte() (byte, error) {
 	var b [1]byte
 	_, err := io.ReadFull(r, b[:])
 	return b[0], err
+}
+
+func (s *server) hangUpAfter(bytes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.most = bytes
 }
 
 // heard returns what a server has got.
@@ -277,7 +286,7 @@ func TestPackageCutAnywhere(t *testing.T) {
 	const whole = "12:2:x\n,1:a,1:b,,"
 	for n := 1; n < len(whole); n++ {
 		port, servers := serve(t, map[string]string{"127.0.0.1": good})
-		servers["127.0.0.1"].most = n
+		servers["127.0.0.1"].hangUpAfter(n)
 		if status := call(t, quick(port), "127.0.0.1\n", "x\n", hello); status != envelope.StatusBroken {
 			t.Errorf("after %d bytes: exited with %d", n, status)
 		}
@@ -287,7 +296,7 @@ func TestPackageCutAnywhere(t *testing.T) {
 // One that leaves while there is much to come is passed over.
 func TestServerLeaves(t *testing.T) {
 	port, servers := serve(t, map[string]string{"127.0.0.1": good, "127.0.0.2": good})
-	servers["127.0.0.1"].most = 1000
+	servers["127.0.0.1"].hangUpAfter(1000)
 	message := strings.Repeat("0123456789abcde\n", 1<<20)
 	if status := call(t, quick(port), "127.0.0.1\n127.0.0.2\n", message, hello); status != 0 {
 		t.Errorf("exited with %d", status)

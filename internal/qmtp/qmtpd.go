@@ -1,12 +1,12 @@
 package qmtp
 
 import (
-	"bytes"
 	"io"
 	"slices"
 
 	"quail/internal/conf"
 	"quail/internal/control"
+	"quail/internal/crlf"
 	"quail/internal/envelope"
 	"quail/internal/netstring"
 	"quail/internal/prog"
@@ -139,7 +139,7 @@ func copyText(m io.Writer, text *netstring.Reader, limit int64) (tooLong bool, e
 	case '\n':
 		_, err = io.Copy(to, text)
 	case '\r':
-		err = copyLines(to, text)
+		err = crlf.Copy(to, text, crlf.Remove)
 	default:
 		err = netstring.ErrFormat
 	}
@@ -166,28 +166,6 @@ func (w *bounded) Write(b []byte) (int, error) {
 	}
 	w.to.Write(pass) // a submit.Message has no errors
 	return len(b), nil
-}
-
-// copyLines stores a message whose lines end in CR LF with LF instead. Any other CR stays.
-func copyLines(m io.Writer, text io.Reader) error {
-	var memory [8 << 10]byte
-	begin := 0 // of what is read: behind a CR that may belong to a LF
-	for {
-		n, err := text.Read(memory[begin:])
-		b := memory[:begin+n]
-		begin = 0
-		if err == nil && bytes.HasSuffix(b, []byte{'\r'}) {
-			begin = 1
-		}
-		m.Write(bytes.ReplaceAll(b[:len(b)-begin], []byte("\r\n"), []byte("\n")))
-		memory[0] = '\r'
-		switch {
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		}
-	}
 }
 
 // recipients adds those recipients that are acceptable to the envelope, and returns what
