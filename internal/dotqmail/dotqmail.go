@@ -30,6 +30,9 @@ const (
 // Looping is what qmail-local says of a message that it finds has been here before.
 const Looping = "This message is looping: it already has my Delivered-To line. (#5.4.6)"
 
+// NoMaildir is what qmail-local says of a Maildir that is none.
+const NoMaildir = "Unable to chdir to maildir. (#4.2.1)"
+
 // Instruction is one line of a .qmail file that does something.
 type Instruction struct {
 	Kind Kind

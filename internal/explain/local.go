@@ -271,8 +271,10 @@ func (d *deliveryHere) instruction(s Step, i dotqmail.Instruction) bool {
 		if errors.Is(err, fs.ErrPermission) && !d.own {
 			s.Text += " (its inside cannot be seen from here)"
 		} else if err != nil {
-			s.Text += ": Unable to chdir to maildir. (#4.2.1)"
-			d.a.stop(s, Deferred)
+			s.Outcome = Refuses
+			s.Text += ": " + dotqmail.NoMaildir
+			d.a.add(s)
+			d.a.end(Deferred, dotqmail.NoMaildir)
 			return false
 		}
 	case dotqmail.Program:

@@ -151,7 +151,7 @@ func (j *job) toMaildir(name string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, maildir.ErrNoMaildir):
-		return j.fail(prog.StatusTemporary, "Unable to chdir to maildir. (#4.2.1)")
+		return j.fail(prog.StatusTemporary, dotqmail.NoMaildir)
 	case errors.Is(err, maildir.ErrTimeout):
 		return j.fail(prog.StatusTemporary, "Timeout on maildir delivery. (#4.3.0)")
 	case errors.As(err, &unread):
