@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"quail/internal/conf"
@@ -113,6 +114,29 @@ func TestClientGone(t *testing.T) {
 		client.Close()
 		if s := <-status; s != 0 {
 			t.Errorf("%q and gone: exited with %d", in, s)
+		}
+	}
+}
+
+// What a session ends with decides how its process does: a client's fault is permanent,
+// and what another time may be better is not.
+func TestEnd(t *testing.T) {
+	late := &os.PathError{Op: "read", Path: "client", Err: os.ErrDeadlineExceeded}
+	for _, c := range []struct {
+		err    error
+		status int
+	}{
+		{nil, 0},
+		{io.EOF, 0},
+		{hungUp(syscall.ECONNRESET), 0},
+		{hungUp(late), prog.StatusTemporary},
+		{netstring.ErrFormat, prog.StatusPermanent},
+		{netstring.ErrTooLong, prog.StatusTemporary},
+		{syscall.EIO, prog.StatusTemporary},
+	} {
+		p := &prog.Process{} // whose complaints nobody reads
+		if got := p.Do(func(*prog.Process) error { return end(c.err) }); got != c.status {
+			t.Errorf("%v: %d, want %d", c.err, got, c.status)
 		}
 	}
 }

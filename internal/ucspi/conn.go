@@ -143,13 +143,14 @@ const Brief = 100 * time.Millisecond
 // time that the client has, and ReadTo, or waiting in a Lounge for so long, goes on.
 // It is zero if all went as with ReadTo.
 func (c *Conn) ReadSoon(m Memory) (n int, rest time.Duration, err error) {
-	if c.timeout <= Brief {
+	timeout := c.within(c.timeout)
+	if timeout <= Brief {
 		n, err = c.ReadTo(m)
 		return n, 0, err
 	}
 	n, err = c.read(m, Brief)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return 0, c.timeout - Brief, nil
+		return 0, timeout - Brief, nil
 	}
 	return n, 0, err
 }
