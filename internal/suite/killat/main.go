@@ -7,7 +7,7 @@
 //	killat NUMBER PROGRAM [ARG ...]
 //
 // Changes are counted from 1: making, linking, renaming, truncating and removing
-// files, writing and syncing them, writing to pipes, and exiting. Descriptors 0 and 2
+// files, giving them owners, modes and times, writing and syncing them, writing to pipes, and exiting. Descriptors 0 and 2
 // do not count. Only PROGRAM is watched, with all its threads and whatever it becomes
 // by exec, not the programs that it starts.
 //
@@ -154,7 +154,7 @@ func (w *watcher) isChange(thread int) bool {
 	case unix.SYS_WRITE, unix.SYS_PWRITE64:
 		return args[0] != 0 && args[0] != 2 && w.isOthers(int(args[0]))
 	case unix.SYS_LINKAT, unix.SYS_UNLINKAT, unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2, unix.SYS_FTRUNCATE,
-		unix.SYS_UTIMENSAT, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_EXIT_GROUP:
+		unix.SYS_MKDIRAT, unix.SYS_MKNODAT, unix.SYS_FCHOWN, unix.SYS_FCHMOD, unix.SYS_UTIMENSAT, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_EXIT_GROUP:
 		return true
 	}
 	return false
