@@ -130,9 +130,10 @@ func (j *judge) unit(u *unit) error {
 			j.find(kindPlace, f, u, "belongs to %s", f.part.place(u.id))
 		}
 	}
-	if j.s.moving[queue.ID(m.inode)] == nil {
-		j.state(u, m)
+	if j.s.moving[queue.ID(m.inode)] != nil { // the rest is elsewhere, and says what this means
+		return nil
 	}
+	j.state(u, m)
 	return j.records(u)
 }
 

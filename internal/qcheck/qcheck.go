@@ -33,6 +33,10 @@ import (
 // StatusFound says that something is wrong, and still is after a repair.
 const StatusFound = 1
 
+// repairs is how many are made if one brings to light what could not be seen before:
+// what an interrupted one had put aside may have been broken.
+const repairs = 2
+
 // between is the time from one look to the next.
 var between = time.Second
 
@@ -103,18 +107,21 @@ func (c *checker) repaired() (int, error) {
 	if err != nil || len(found) == 0 {
 		return 0, err
 	}
-	r := &repairer{dir: c.dir, accounts: c.accounts, now: c.p.Now(), touched: map[string]bool{}}
-	stopped := r.mend(found)
-	after, err := c.look()
-	if err != nil {
-		return 0, errors.Join(stopped, err)
-	}
-	left, before := keys(after), keys(found)
-	for _, f := range after {
-		if !before[f.key()] {
-			found = append(found, f)
+	after := found
+	var stopped error
+	for range repairs {
+		r := &repairer{dir: c.dir, accounts: c.accounts, now: c.p.Now(), touched: map[string]bool{}}
+		stopped = r.mend(after)
+		if after, err = c.look(); err != nil {
+			return 0, errors.Join(stopped, err)
+		}
+		before := keys(found)
+		fresh := slices.DeleteFunc(slices.Clone(after), func(f finding) bool { return before[f.key()] })
+		if found = append(found, fresh...); stopped != nil || len(fresh) == 0 {
+			break
 		}
 	}
+	left := keys(after)
 	return len(after), errors.Join(stopped, c.print(found, func(f finding) bool { return !left[f.key()] }))
 }
 
