@@ -21,8 +21,9 @@
 // # Security
 //
 // Runs as qmaild. Whoever may connect can have any mail sent. It keeps one address in
-// memory, writes no file and executes nothing but qmail-queue. It may lead to the set-uid
-// qmail-queue, so it has no sandbox.
+// memory, writes no file and executes nothing but qmail-queue. Where qmail-queued takes
+// its messages, on Linux, a sandbox lets it read the control files and call there, nothing
+// else; without qmail-queued it may lead to the set-uid qmail-queue, and has none.
 package main
 
 import (
@@ -30,4 +31,4 @@ import (
 	"quail/internal/qmtp"
 )
 
-func main() { prog.Main("qmail-qmqpd", qmtp.QMQP) }
+func main() { prog.Main("qmail-qmqpd", qmtp.QMQP, qmtp.Wall) }

@@ -29,8 +29,10 @@
 // # Security
 //
 // Runs as qmaild and reads what strangers send. It keeps one address of it in memory,
-// and a byte for each recipient, writes no file and executes nothing but qmail-queue. It
-// may lead to the set-uid qmail-queue, so it has no sandbox.
+// and a byte for each recipient, writes no file and executes nothing but qmail-queue.
+// Where qmail-queued takes its messages, on Linux, a sandbox lets it read the control
+// files and call there, nothing else; without qmail-queued it may lead to the set-uid
+// qmail-queue, and has none.
 package main
 
 import (
@@ -38,4 +40,4 @@ import (
 	"quail/internal/qmtp"
 )
 
-func main() { prog.Main("qmail-qmtpd", qmtp.QMTP) }
+func main() { prog.Main("qmail-qmtpd", qmtp.QMTP, qmtp.Wall) }

@@ -20,12 +20,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
+	"quail/internal/conf"
+	"quail/internal/control"
 	"quail/internal/envelope"
 	"quail/internal/netstring"
 	"quail/internal/prog"
 	"quail/internal/received"
+	"quail/internal/sandbox"
 	"quail/internal/submit"
 	"quail/internal/ucspi"
 )
@@ -41,6 +45,23 @@ const (
 
 // errResources ends a session for want of something that is ours.
 var errResources = errors.New("too many recipients")
+
+// Wall is the wall around a server whose messages qmail-queued takes: it can read the
+// control files and make that call. Where a program must be run for each message, which
+// may be set-uid, there can be none.
+func Wall(p *prog.Process) error {
+	if !(*submit.Client)(nil).Ready(p) {
+		return nil
+	}
+	dir := string(control.In(conf.Home))
+	w := sandbox.Wall{Read: []string{dir}, Network: sandbox.Syslog}
+	for _, name := range []string{"rcpthosts", "morercpthosts.cdb", "databytes"} {
+		if path, err := filepath.EvalSymlinks(filepath.Join(dir, name)); err == nil {
+			w.Read = append(w.Read, path)
+		}
+	}
+	return sandbox.Around(w)(p)
+}
 
 // session is one client being served.
 type session struct {

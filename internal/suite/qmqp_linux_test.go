@@ -172,8 +172,12 @@ func TestCutPackages(t *testing.T) {
 	network.there.addresses("veth1", "192.0.2.10/24")
 	s.inside = network.here.enter()
 	s.start()
-	s.serveMail(network.here, "192.0.2.1", "628", "qmail-qmqpd")
-	s.serveMail(network.here, "192.0.2.1", "209", "qmail-qmtpd")
+	for program, port := range map[string]string{"qmail-qmqpd": "628", "qmail-qmtpd": "209"} {
+		s.serveMail(network.here, "192.0.2.1", port, program)
+		if !*cold {
+			s.walled(network.there, "192.0.2.1:"+port, program)
+		}
+	}
 	to := netstring.Format("joe@" + me)
 	packages := map[string]string{
 		"209": netstring.Format("\rSubject: x\r\n\r\n") + "0:," + netstring.Format(to+netstring.Format("x@there.example")),
@@ -203,6 +207,28 @@ func TestCutPackages(t *testing.T) {
 	if n := len(s.mail("u/joe/Maildir")); n != whole {
 		t.Errorf("%d messages arrived, %d were acknowledged", n, whole)
 	}
+}
+
+// walled wants a server that is waiting for its client to have its wall.
+func (s *suite) walled(n *namespace, address, program string) {
+	s.t.Helper()
+	n.do(func() error {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		eventually(s.t, "the wall around "+program, func() bool {
+			for pid, other := range sighted() {
+				status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+				if other == program && strings.Contains(string(status), "\nNoNewPrivs:\t1\n") && strings.Contains(string(status), "\nSeccomp:\t2\n") {
+					return true
+				}
+			}
+			return false
+		})
+		return nil
+	})
 }
 
 // converse says something to a server from a namespace, and listens until it hangs up.
