@@ -106,6 +106,8 @@ func (s *schedule) drop(id queue.ID) {
 }
 
 // dueNow makes every entry due but for those that are held.
+//
+// Differs from qmail: it would try these too.
 func (s schedule) dueNow(now int64) {
 	for i := range s {
 		if !queue.IsHeld(s[i].due) {

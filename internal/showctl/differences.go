@@ -45,6 +45,8 @@ var Differences = []Difference{
 		"send"},
 	{"new mail", "a message with one recipient is delivered before it is preprocessed, which is left out if that succeeds; the queue is read at start while deliveries go on, and preprocessing, deliveries and qmail-clean do not wait for each other",
 		"send"},
+	{"held mail", "ALRM does not try what qmail-qctl holds",
+		"send"},
 	{"accounts", "a line of /etc/passwd that makes no sense, or a name service that does not answer, delays mail; alias does not get it",
 		"accounts"},
 	{"queue listings", "files that cannot be read are reported; they neither count as nothing nor are printed as they are",
@@ -59,10 +61,12 @@ var Differences = []Difference{
 		"delivery start"},
 	{"QMTP and QMQP", "a server answers a package also if disorder follows it; a netstring has a length; a message has at most a million recipients; qmail-qmqpc passes over a server that cannot take the message now, believes only an answer that is complete, keeps a large message in /tmp, and has qmail-queue's limit on addresses",
 		"netstring qmqpc qmtp qmail-qmqpc"},
+	{"foreign control files", "qmail-showctl knows those of patched versions of qmail, and says which are dangerous to ignore",
+		"showctl"},
 	{"tcpserver", "the line with the process id stands before the one that says ok; /etc/hosts counts; wrong users and limits are usage errors; connections beyond what there are descriptors for wait",
 		"peer tcpserver"},
-	{"its companions", "recordio and fixcrio pass on what a program says after it has stopped reading; rblsmtpd looks IPv6 addresses up by their digits",
-		"rblsmtpd relay"},
+	{"its companions", "recordio and fixcrio pass on what a program says after it has stopped reading; rblsmtpd looks IPv6 addresses up by their digits; tcpclient and tcp-env know IPv6, and tcpclient tries a host's addresses in the order that suits this one",
+		"rblsmtpd relay tcpclient tcpenv"},
 }
 
 // differences prints the list as one more paragraph.
