@@ -4,8 +4,9 @@
 //
 // It prints the values fixed when the suite was built, what each file in
 // HOME/control means or what stands for it if it is absent, the names of files
-// there that no program reads, and where Quail differs from qmail. A file that it
-// may not read is reported as trouble; run it as root to see all.
+// there that no program reads, and where Quail differs from qmail. Of files that
+// patched versions of qmail read it says whether they are dangerous to ignore. A
+// file that it may not read is reported as trouble; run it as root to see all.
 //
 // # Exit status
 //

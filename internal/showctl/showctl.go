@@ -117,7 +117,7 @@ func report(w io.Writer, dir control.Dir) (complaint string) {
 	}
 	for _, name := range names {
 		if _, known := control.Find(name); !known {
-			fmt.Fprintf(w, "\n%s: I have no idea what this file does.\n", name)
+			fmt.Fprintf(w, "\n%s: %s", name, v.describeForeign(name))
 		}
 	}
 	differences(w)
