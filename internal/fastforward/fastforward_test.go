@@ -6,8 +6,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"quail/internal/cdbfile"
 	"quail/internal/conf"
@@ -216,7 +217,7 @@ func TestDelivery(t *testing.T) {
 // anything else is done with it.
 func TestLists(t *testing.T) {
 	home(t, "root@: |touch\\ ran, a@b, ./list;")
-	if err := syscall.Mkfifo(conf.Home+"/fifo", 0o644); err != nil {
+	if err := unix.Mkfifo(conf.Home+"/fifo", 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
