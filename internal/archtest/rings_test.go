@@ -13,7 +13,7 @@ import (
 const rings = `
 	contracts: conf errno fault cdb envelope mailaddr netstring dottext received rfc822 delivery dotqmail users tcprules submission crlf order pop3 checkpw maillist forwarding aliases
 	state:     durable queue selection control rcpthosts route instructions assigned maildir mbox tcpto relayctl cdbfile utmp localtime
-	system:    limits prog proc accounts warm privs layout sandbox ucspi peer relay resolve submit localaddr addrwatch nexthop spawn localsocket forward
+	system:    limits prog proc accounts warm privs layout sandbox ucspi peer dial relay resolve submit localaddr addrwatch nexthop spawn localsocket forward
 `
 
 // Ring numbers, from the one that all may import on.

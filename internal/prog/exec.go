@@ -27,6 +27,8 @@ type Become struct {
 	// Failed is the whole message if it cannot be run; "" stands for
 	// "unable to run ARGS[0]: CAUSE".
 	Failed string
+	// Quiet: nothing is said if it cannot be run.
+	Quiet bool
 }
 
 func (b *Become) Error() string { return "become " + strings.Join(b.Args, " ") }
@@ -52,6 +54,9 @@ func (b *Become) exec(p *Process) error {
 		if !KeepSearching(cause) {
 			break
 		}
+	}
+	if b.Quiet {
+		return Exit(StatusTemporary)
 	}
 	if b.Failed != "" {
 		return errors.New(b.Failed)

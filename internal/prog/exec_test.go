@@ -31,7 +31,7 @@ func placer(p *Process) error {
 		w.Close()
 		files[at] = r
 	}
-	return &Become{Args: p.Args, Env: p.Env, Program: p.Env.Get("PROGRAM"), Files: files}
+	return &Become{Args: p.Args, Env: p.Env, Program: p.Env.Get("PROGRAM"), Files: files, Quiet: p.Args[0] == "hush"}
 }
 
 func TestBecome(t *testing.T) {
@@ -49,6 +49,7 @@ func TestBecome(t *testing.T) {
 		{args: []string{"sh", "-c", "for n in 4 5 6 7 8; do (exec <&$n) 2>/dev/null && echo $n; done"}},
 		{args: []string{"-sh", "-c", `echo "$0"`}, program: "sh", stdout: "-sh\n"},
 		{args: []string{"sh"}, program: "/nosuch", says: "placer: fatal: unable to run /nosuch: file does not exist\n"},
+		{args: []string{"hush"}},
 		{args: []string{"nosuch"}, says: "placer: fatal: unable to run nosuch: file does not exist\n"},
 	} {
 		var out, says strings.Builder

@@ -66,7 +66,7 @@ var Differences = []Difference{
 	{"tcpserver", "the line with the process id stands before the one that says ok; /etc/hosts counts; wrong users and limits are usage errors; connections beyond what there are descriptors for wait",
 		"peer tcpserver"},
 	{"its companions", "recordio and fixcrio pass on what a program says after it has stopped reading; rblsmtpd looks IPv6 addresses up by their digits; tcpclient and tcp-env know IPv6, and tcpclient tries a host's addresses in the order that suits this one",
-		"rblsmtpd relay tcpclient tcpenv"},
+		"dial rblsmtpd relay tcpclient tcpenv"},
 }
 
 // differences prints the list as one more paragraph.
