@@ -5,8 +5,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"quail/internal/conf"
 	"quail/internal/layout"
@@ -55,7 +56,7 @@ func install(t *testing.T, table string) {
 				}
 			}
 		case "p":
-			err = syscall.Mkfifo(path, 0o600)
+			err = unix.Mkfifo(path, 0o600)
 		case "t":
 			err = os.WriteFile(path, make([]byte, 1024), 0o600)
 		case "l":
