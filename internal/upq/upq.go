@@ -5,6 +5,10 @@
 // A file has one place and is moved by a link and a removal: whenever that stops, it
 // has its old name, its new one or both, and another run goes on from there. The lock
 // of qmail-send is held meanwhile. Only the names count; no file is opened.
+//
+// Root works here in directories of qmailq and qmails, who may be enemies: no link of
+// theirs leads out of the queue, since all names are looked up from there, and nothing
+// is given away but a directory that was made here.
 package upq
 
 import (
@@ -36,7 +40,12 @@ func Run(p *prog.Process) error {
 		return err
 	}
 	defer lock.Close()
-	m := &mover{p: p, dir: dir}
+	root, err := os.OpenRoot(string(dir))
+	if err != nil {
+		return prog.Fail("unable to open the queue", err)
+	}
+	defer root.Close()
+	m := &mover{p: p, dir: dir, root: root}
 	for _, name := range split {
 		if err := m.all(name); err != nil {
 			return err
@@ -52,23 +61,23 @@ func Run(p *prog.Process) error {
 type mover struct {
 	p           *prog.Process
 	dir         queue.Dir
+	root        *os.Root // of dir
 	moved, left int
 }
 
 // all brings one of the split directories into order.
 func (m *mover) all(name string) error {
-	top := m.dir.Path(queue.Name(name))
 	for _, sub := range queue.Splits(name) {
-		if err := m.make(top, m.dir.Path(sub)); err != nil {
+		if err := m.make(name, string(sub)); err != nil {
 			return prog.Fail("unable to create "+string(sub), err)
 		}
 	}
 	if err := m.entries(name, ""); err != nil {
 		return err
 	}
-	subs, err := os.ReadDir(top)
+	subs, err := m.list(name)
 	if err != nil {
-		return prog.Fail("unable to read "+name, err)
+		return err
 	}
 	for _, sub := range subs {
 		n, ok := queue.ParseID(sub.Name())
@@ -82,33 +91,66 @@ func (m *mover) all(name string) error {
 			m.remove(filepath.Join(name, sub.Name()))
 		}
 	}
-	return durable.Dir(top)
+	return m.sync(name)
 }
 
 // make creates a subdirectory with the owner and the mode of the directory it is in.
 func (m *mover) make(top, sub string) error {
-	model, err := os.Stat(top)
-	if err != nil {
-		return err
-	}
-	if err := os.Mkdir(sub, 0o700); err != nil {
+	if err := m.root.Mkdir(sub, 0o700); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return nil
 		}
 		return err
 	}
-	if st, ok := model.Sys().(*syscall.Stat_t); ok {
-		if err := os.Chown(sub, int(st.Uid), int(st.Gid)); err != nil {
-			return err
-		}
+	model, err := m.root.Stat(top)
+	if err != nil {
+		return err
 	}
-	return os.Chmod(sub, model.Mode().Perm())
+	f, err := m.root.Open(sub)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	made, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	like, ok1 := model.Sys().(*syscall.Stat_t)
+	st, ok2 := made.Sys().(*syscall.Stat_t)
+	if !ok1 || !ok2 || !made.IsDir() || int(st.Uid) != os.Geteuid() {
+		return errors.New("something else has taken its place")
+	}
+	if err := f.Chown(int(like.Uid), int(like.Gid)); err != nil {
+		return err
+	}
+	return f.Chmod(model.Mode().Perm())
+}
+
+// list returns what is in a directory of the queue.
+func (m *mover) list(name string) ([]fs.DirEntry, error) {
+	f, err := m.root.Open(name)
+	if err != nil {
+		return nil, prog.Fail("unable to read "+name, err)
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
+	if err != nil {
+		return nil, prog.Fail("unable to read "+name, err)
+	}
+	return entries, nil
+}
+
+func (m *mover) sync(name string) error {
+	if err := durable.Dir(m.dir.Path(queue.Name(name))); err != nil {
+		return prog.Fail("unable to sync "+name, err)
+	}
+	return nil
 }
 
 // remove removes a subdirectory that is not needed any more; one in which something
 // is left stays, and is told of.
 func (m *mover) remove(name string) {
-	if err := os.Remove(m.dir.Path(queue.Name(name))); err != nil {
+	if err := m.root.Remove(name); err != nil {
 		m.complain(prog.Fail("unable to remove "+name, err))
 	}
 }
@@ -121,9 +163,9 @@ func (m *mover) complain(err error) {
 // entries moves those files of name/sub that belong elsewhere below name.
 func (m *mover) entries(name, sub string) error {
 	from := filepath.Join(name, sub)
-	files, err := os.ReadDir(m.dir.Path(queue.Name(from)))
+	files, err := m.list(from)
 	if err != nil {
-		return prog.Fail("unable to read "+from, err)
+		return err
 	}
 	targets := map[string]bool{}
 	for _, file := range files {
@@ -144,31 +186,30 @@ func (m *mover) entries(name, sub string) error {
 	}
 	// The new names first: they must not be lost with the old ones.
 	for to := range targets {
-		if err := durable.Dir(m.dir.Path(queue.Name(to))); err != nil {
-			return prog.Fail("unable to sync "+to, err)
+		if err := m.sync(to); err != nil {
+			return err
 		}
 	}
-	return durable.Dir(m.dir.Path(queue.Name(from)))
+	return m.sync(from)
 }
 
 // move gives a file its new name, unless another file has that.
 func (m *mover) move(from, to string) error {
-	old, fresh := m.dir.Path(queue.Name(from)), m.dir.Path(queue.Name(to))
-	err := os.Link(old, fresh)
-	if errors.Is(err, fs.ErrExist) && same(old, fresh) {
+	err := m.root.Link(from, to)
+	if errors.Is(err, fs.ErrExist) && m.same(from, to) {
 		err = nil // as an earlier run has left it
 	}
 	if err != nil {
 		return prog.Fail("unable to move "+from+" to "+to, err)
 	}
-	if err := os.Remove(old); err != nil {
+	if err := m.root.Remove(from); err != nil {
 		return prog.Fail("unable to remove "+from, err)
 	}
 	return nil
 }
 
-func same(a, b string) bool {
-	fa, err1 := os.Lstat(a)
-	fb, err2 := os.Lstat(b)
+func (m *mover) same(a, b string) bool {
+	fa, err1 := m.root.Lstat(a)
+	fb, err2 := m.root.Lstat(b)
 	return err1 == nil && err2 == nil && os.SameFile(fa, fb)
 }

@@ -172,6 +172,45 @@ func TestKept(t *testing.T) {
 	}
 }
 
+// No link in the queue leads out of it.
+func TestLinks(t *testing.T) {
+	conf.Split = 23
+	for _, c := range []struct{ link, target, file string }{
+		{"mess/1", "elsewhere", "mess/24"}, // where a file is to go
+		{"mess/99", "elsewhere", ""},       // a subdirectory that is not needed
+		{"mess/24", "elsewhere/note", ""},  // a file
+		{"info", "elsewhere", ""},          // a directory of the queue
+	} {
+		files := []string{}
+		if c.file != "" {
+			files = append(files, c.file)
+		}
+		dir := newQueue(t, files...)
+		elsewhere := t.TempDir()
+		if err := os.WriteFile(elsewhere+"/note", []byte("note"), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(elsewhere+"/25", []byte("25"), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		link := dir.Path(queue.Name(c.link))
+		os.Remove(link)
+		if err := os.Symlink(strings.Replace(c.target, "elsewhere", elsewhere, 1), link); err != nil {
+			t.Fatal(err)
+		}
+		do(t)
+		entries, err := os.ReadDir(elsewhere)
+		if err != nil || len(entries) != 2 {
+			t.Errorf("%s leads elsewhere, where there is now %v, %v", c.link, entries, err)
+		}
+		if c.file != "" {
+			if _, err := os.Stat(dir.Path(queue.Name(c.file))); err != nil {
+				t.Errorf("%s leads elsewhere: %v", c.link, err)
+			}
+		}
+	}
+}
+
 func TestRefuses(t *testing.T) {
 	dir := newQueue(t, "mess/24")
 	lock, _, err := dir.Lock()
