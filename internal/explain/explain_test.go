@@ -288,6 +288,31 @@ func (h *host) run(args ...string) (status int, stdout, stderr string) {
 	return status, string(out), string(complaints)
 }
 
+// Lists and files that are missing.
+func TestMissing(t *testing.T) {
+	h := newHost(t)
+	for _, c := range []struct {
+		gone, address string
+		result        Result
+		step, want    string
+	}{
+		{"control/rcpthosts", "joe@me.test", Delivered, "rcpthosts", "refuses refused by SMTP from strangers: there is no control/rcpthosts"},
+		{"users/cdb", "nobody@me.test", Deferred, "users/cdb", "passes no entry"},
+		{"queue/lock/tcpto", "x@plain.test", Remote, "tcpto", "unseen which addresses did not answer of late: "},
+		{"control/locals", "joe@me.test", Delivered, "locals", "applies me.test is local"},
+		{"control/me", "joe@me.test", Deferred, "control", "refuses qmail-send cannot start: "}, // without locals, too
+	} {
+		h.must(os.Remove(h.path(c.gone)))
+		a := h.explain(c.address)
+		if c.gone == "users/cdb" {
+			h.assign("+joe:joe:1001:1001:DIR/joe:::\n.\n")
+		}
+		if got := a.step(c.step); a.Result != c.result || !strings.HasPrefix(got, c.want) {
+			t.Errorf("without %s, %s: %s, step %s says %q, want %s, %q", c.gone, c.address, a.Result, c.step, got, c.result, c.want)
+		}
+	}
+}
+
 func TestRun(t *testing.T) {
 	h := newHost(t)
 	status, out, _ := h.run("joe-nothing@me.test", "joe-far@me.test")

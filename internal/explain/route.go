@@ -40,6 +40,9 @@ func (e *Explainer) stranger(a *Address, address string) string {
 	case !m.Allowed:
 		s.Outcome = Refuses
 		s.Text = "refused by SMTP from strangers: neither rcpthosts nor morercpthosts.cdb has " + quoted(domain)
+		if _, set, _ := e.control.List("rcpthosts"); !set {
+			s.Text = "refused by SMTP from strangers: there is no control/rcpthosts"
+		}
 	case m.File == "":
 		s.Text = "accepted by SMTP from strangers: the address has no domain"
 	default:

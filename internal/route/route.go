@@ -50,7 +50,7 @@ type RereadError struct {
 	Err  error
 }
 
-func (e *RereadError) Error() string { return "reread control/" + e.Name + ": " + e.Err.Error() }
+func (e *RereadError) Error() string { return "control/" + e.Name + ": " + e.Err.Error() }
 func (e *RereadError) Unwrap() error { return e.Err }
 
 // Reread takes up locals and virtualdomains, both or neither: what qmail-send does
