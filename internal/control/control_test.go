@@ -89,3 +89,36 @@ func TestUnreadable(t *testing.T) {
 		t.Error("LineOr hid that me cannot be read")
 	}
 }
+
+func TestNames(t *testing.T) {
+	d := Dir(t.TempDir())
+	for _, c := range []struct {
+		name, text string
+		want       Names
+	}{
+		{"unrelated", "x\n", Names{"me", "me", "me"}},
+		{"me", "a.example\n", Names{"a.example", "a.example", "a.example"}},
+		{"defaulthost", "h\n", Names{"h", "a.example", "a.example"}},
+		{"plusdomain", "", Names{"h", "a.example", ""}},
+		{"defaultdomain", "d.example \n", Names{"h", "d.example", ""}},
+	} {
+		if err := os.WriteFile(filepath.Join(string(d), c.name), []byte(c.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := d.Names(); err != nil || got != c.want {
+			t.Errorf("with %s: %v, %v, want %v", c.name, got, err, c.want)
+		}
+	}
+	for _, name := range []string{"plusdomain", "defaultdomain", "defaulthost"} {
+		path := filepath.Join(string(d), name)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := d.Names(); err == nil {
+			t.Errorf("%s is a directory: %v", name, got)
+		}
+	}
+}
