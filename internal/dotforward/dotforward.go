@@ -6,15 +6,16 @@
 package dotforward
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"quail/internal/aliases"
 	"quail/internal/conf"
 	"quail/internal/control"
+	"quail/internal/durable"
 	"quail/internal/forward"
 	"quail/internal/mailaddr"
 	"quail/internal/prog"
@@ -83,14 +84,19 @@ func (a *plan) empty() bool { return !a.direct && len(a.programs) == 0 && len(a.
 // the last line would otherwise have the programs before it run at each attempt.
 func (j *job) read(file string) (*plan, error) {
 	a := &plan{}
-	text, err := os.ReadFile(j.p.Path(file))
+	// Never wait: a FIFO that nobody writes to is an empty file.
+	f, err := durable.OpenFile(j.p.Path(file), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return a, nil
 	}
 	if err != nil {
 		return nil, prog.Fail("unable to open "+file, err)
 	}
-	for line := range aliases.Lines(bytes.NewReader(text)) {
+	defer f.Close()
+	for line, err := range aliases.Lines(f) {
+		if err != nil {
+			return nil, prog.Fail("unable to read "+file, err)
+		}
 		items, err := aliases.Parse(line)
 		for i := 0; err == nil && i < len(items); i++ {
 			err = j.add(a, items[i])

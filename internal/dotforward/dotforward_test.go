@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"quail/internal/conf"
 	"quail/internal/prog"
 )
@@ -162,8 +164,14 @@ func TestFiles(t *testing.T) {
 	if status, _ := run(t, env, "absent", "empty", dir+"/one", "two"); status != 99 || read("envelope") != "Fsender@away.example,Tone@me.example,," {
 		t.Errorf("%d, %q", status, read("envelope"))
 	}
-	if status, said := run(t, env, "control", "one"); status != 111 || said != "dot-forward: fatal: unable to open control: is a directory\n" {
+	if status, said := run(t, env, "control", "one"); status != 111 || said != "dot-forward: fatal: unable to read control: is a directory\n" {
 		t.Errorf("a file that cannot be read: %d, %q", status, said)
+	}
+	if err := unix.Mkfifo(dir+"/fifo", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, said := run(t, env, "-n", "fifo"); status != 0 || said != "skipping empty file fifo\ndirect delivery\n" {
+		t.Errorf("a FIFO: %d, %q", status, said)
 	}
 	if status, said := run(t, env); status != 0 || said != "" {
 		t.Errorf("no file: %d, %q", status, said)

@@ -16,6 +16,9 @@ import (
 
 // Variable returns a variable that qmail-local sets. Without it the program was not
 // started from a .qmail file, and trying again is useless.
+//
+// Differs from qmail: this goes for dot-forward and fastforward as well. They would
+// forward without a Delivered-To line, which is what ends loops.
 func Variable(p *prog.Process, name string) (string, error) {
 	value, ok := p.Env.Lookup(name)
 	if !ok {
