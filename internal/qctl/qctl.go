@@ -73,7 +73,11 @@ func ask(conn *os.File, c command, w *writer) error {
 	if _, err := conn.Write(text); err != nil {
 		return prog.Fail("unable to write to qmail-send", err)
 	}
-	r := bufio.NewReader(conn)
+	return read(bufio.NewReader(conn), w)
+}
+
+// read prints an answer.
+func read(r *bufio.Reader, w *writer) error {
 	for {
 		m, end, err := order.ReadAnswer(r)
 		switch {
