@@ -78,7 +78,7 @@ func mustDash(t *testing.T, args ...string) string {
 
 // replaced are the files that a second installation renames new ones onto, and the
 // directories of those.
-var replaced = regexp.MustCompile(`^/var/qmail/(bin|doc|man)`)
+var replaced = regexp.MustCompile(`^/(var|opt)/qmail/(bin|doc|man)`)
 
 // snapshot describes every file below dir, what is replaced without its times: a second
 // installation must leave the rest exactly as it was.
@@ -131,9 +131,10 @@ func compare(t *testing.T, before, after map[string]string) {
 const mark = "quail-linked-for:/var/qmail:23:alias:"
 
 func TestInstall(t *testing.T) {
-	bin, dest := built(t, mark), t.TempDir()
-	home := filepath.Join(dest, "var/qmail")
-	mustDash(t, "install", "-b", bin, "-d", dest, "/var/qmail")
+	const linked = "/opt/qmail"
+	bin, dest := built(t, "quail-linked-for:"+linked+":23:alias:"), t.TempDir()
+	home := filepath.Join(dest, linked)
+	mustDash(t, "install", "-b", bin, "-d", dest, linked)
 	for _, e := range table(t) {
 		path := filepath.Join(home, e.path)
 		info, err := os.Lstat(path)
@@ -151,6 +152,9 @@ func TestInstall(t *testing.T) {
 		if st := info.Sys().(*syscall.Stat_t); uint64(st.Mode)&0o7777 != want {
 			t.Errorf("%s has mode %o, want %o", e.path, st.Mode&0o7777, want)
 		}
+		if e.kind == "m" {
+			checkDocument(t, path, linked, e.path)
+		}
 		if e.kind == "s" {
 			subdirectories, err := os.ReadDir(path)
 			if err != nil || len(subdirectories) != 23 {
@@ -165,34 +169,28 @@ func TestInstall(t *testing.T) {
 		t.Errorf("trigger is %v, %v, want a FIFO", info.Mode(), err)
 	}
 	before := snapshot(t, dest)
-	mustDash(t, "install", "-b", bin, "-d", dest, "/var/qmail")
+	mustDash(t, "install", "-b", bin, "-d", dest, linked)
 	compare(t, before, snapshot(t, dest))
 }
 
-// Documents are the checkout's; pages name the home that is linked in.
-func TestInstallDocuments(t *testing.T) {
-	const home = "/opt/mail"
-	bin, dest := built(t, "quail-linked-for:"+home+":23:alias:"), t.TempDir()
-	mustDash(t, "install", "-b", bin, "-d", dest, home)
-	for _, e := range table(t) {
-		if e.kind != "m" {
-			continue
-		}
-		source := "../" + filepath.Base(e.path)
-		if strings.HasPrefix(e.path, "man/") {
-			source = "man/" + filepath.Base(e.path)
-		}
-		want, err := os.ReadFile(source)
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		if strings.HasPrefix(e.path, "man/") {
-			want = bytes.ReplaceAll(want, []byte("/var/qmail"), []byte(home))
-		}
-		if got, err := os.ReadFile(filepath.Join(dest, home, e.path)); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s is %q, %v, want %q", e.path, got, err, want)
-		}
+// checkDocument wants a document to be the checkout's; pages name the home that is
+// linked in.
+func checkDocument(t *testing.T, installed, home, path string) {
+	t.Helper()
+	source := "../" + filepath.Base(path)
+	if strings.HasPrefix(path, "man/") {
+		source = "man/" + filepath.Base(path)
+	}
+	want, err := os.ReadFile(source)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if strings.HasPrefix(path, "man/") {
+		want = bytes.ReplaceAll(want, []byte("/var/qmail"), []byte(home))
+	}
+	if got, err := os.ReadFile(installed); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s is %q, %v, want %q", path, got, err, want)
 	}
 }
 
