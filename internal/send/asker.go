@@ -3,6 +3,7 @@ package send
 import (
 	"bufio"
 	"errors"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -25,11 +26,11 @@ const (
 	looks        = 5       // at a message that moves while it is looked for
 )
 
-// listenForOrders opens the socket of package order. A home without its directory gets
-// along without.
+// listenForOrders opens the socket of package order. A home without its directory, as
+// qmail makes it, gets along without and is not told.
 func (s *sender) listenForOrders() {
 	socket, err := localsocket.Listen(conf.Home+"/"+order.Path, 0o600)
-	if errors.Is(err, errors.ErrUnsupported) {
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, os.ErrNotExist) {
 		return
 	}
 	if err != nil {
