@@ -8,9 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"quail/internal/prog"
 	"quail/internal/relay"
@@ -100,7 +101,7 @@ func TestProgramThatStopsReading(t *testing.T) {
 	}
 	server.Close()
 	fifo := filepath.Join(t.TempDir(), "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := marker(t, "exec <&-; echo go; read x <"+fifo+"; echo bye")
