@@ -98,6 +98,7 @@ func TestQcheckCopy(t *testing.T) {
 	for _, r := range []string{"a", "b"} {
 		s.joe(".qmail-"+r, "./Maildir/\n", 0o644)
 	}
+	s.newLog()
 	s.start().Process.Signal(syscall.SIGALRM)
 	s.settled(6)
 	s.empty()
