@@ -6,9 +6,9 @@ import (
 	"net"
 	"net/smtp"
 	"net/textproto"
-	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -96,8 +96,8 @@ func (s *suite) sameDecisions(n network) {
 	if !ok {
 		return
 	}
-	pid := regexp.MustCompile(`pid \d+`)
 	for _, ip := range []string{accepts4, refuses, "", "not.an.address"} {
+		var done sync.WaitGroup // the other one takes its time where a server is broken
 		for _, options := range []string{
 			"-r bad.test", "-b -r bad.test", "-r bad.test -b", "-bB -r bad.test", "-r none.test -r odd.test",
 			"-a good.test -r bad.test", "-r bad.test -a good.test", "-a bad.test -r odd.test", "-a odd.test -r bad.test", "-r good.test",
@@ -105,20 +105,26 @@ func (s *suite) sameDecisions(n network) {
 			"-a broken.test -r bad.test", "-c -a broken.test -r bad.test", "-bc -a broken.test -r bad.test", "-r ns.test",
 		} {
 			if strings.Contains(options, "broken") && ip != accepts4 {
-				continue // the other one takes its time over these
+				continue
 			}
-			decide := func(program string) string {
-				args := append(n.here.enter(), "env", "TCPREMOTEIP="+ip, program, "-t0")
-				args = append(append(args, strings.Fields(options)...), "echo", "welcome")
-				out, err := run(args[0], args[1:]...)
-				if err != nil {
-					s.t.Fatalf("%s %s: %v\n%s", program, options, err, out)
+			done.Go(func() {
+				ours, theirs := n.decide(s.path("bin/rblsmtpd"), ip, options), n.decide(other, ip, options)
+				if ours != theirs {
+					s.t.Errorf("%q, rblsmtpd %s: %q, and ucspi-tcp's says %q", ip, options, ours, theirs)
 				}
-				return pid.ReplaceAllString(out, "pid #")
-			}
-			if ours, theirs := decide(s.path("bin/rblsmtpd")), decide(other); ours != theirs {
-				s.t.Errorf("%q, rblsmtpd %s: %q, and %s says %q", ip, options, ours, filepath.Base(other), theirs)
-			}
+			})
 		}
+		done.Wait()
 	}
+}
+
+// decide returns what a rblsmtpd says and does about a client.
+func (n network) decide(program, ip, options string) string {
+	args := append(n.here.enter(), "env", "TCPREMOTEIP="+ip, program, "-t0")
+	args = append(append(args, strings.Fields(options)...), "echo", "welcome")
+	out, err := run(args[0], args[1:]...)
+	if err != nil {
+		out += err.Error()
+	}
+	return regexp.MustCompile(`pid \d+`).ReplaceAllString(out, "pid #")
 }
