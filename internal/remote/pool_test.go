@@ -243,9 +243,10 @@ func TestAheadOfTheEnd(t *testing.T) {
 				t.Errorf("dot answered %q: message %d: %q, want %q", c.answer, i, report, c.want)
 			}
 		}
-		// The server may see the new connection before the end of the old one.
-		if s.most > 2 || len(s.delivered()) != 6 || s.early == 0 {
-			t.Errorf("dot answered %q: %d sessions at once, %d messages, %d of them ahead", c.answer, s.most, len(s.delivered()), s.early)
+		// How many sessions there were at once the server cannot tell: it may see new
+		// ones before the ends of old ones.
+		if len(s.delivered()) != 6 || s.early == 0 {
+			t.Errorf("dot answered %q: %d messages, %d of them ahead", c.answer, len(s.delivered()), s.early)
 		}
 	}
 }
