@@ -91,7 +91,7 @@ func (e *Explainer) Run() error {
 		write = report.writeJSON
 	}
 	if err := write(e.p.Stdout); err != nil {
-		return prog.Fail("unable to write", err)
+		return prog.Unwritten(err)
 	}
 	if report.Status != 0 {
 		return prog.Exit(report.Status)

@@ -2,6 +2,7 @@ package prog
 
 import (
 	"errors"
+	"syscall"
 
 	"quail/internal/errno"
 )
@@ -48,6 +49,15 @@ func Usage(text string) error {
 // "unable to open x: file does not exist".
 func Fail(operation string, cause error) error {
 	return &operationError{operation, cause}
+}
+
+// Unwritten is that a listing could not be written. Where its reader has gone, as head
+// does when it has seen enough, that is no news to anybody: only the status tells.
+func Unwritten(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return Exit(StatusTemporary)
+	}
+	return Fail("unable to write", err)
 }
 
 type operationError struct {

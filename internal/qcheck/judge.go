@@ -34,6 +34,11 @@ const (
 	kindUnfinish kind = "unfinish" // a repair was interrupted
 )
 
+// aside reports whether a repair puts what is wrong into quarantine.
+func (k kind) aside() bool {
+	return k == kindStrange || k == kindOrphan || k == kindDebris || k == kindRecords
+}
+
 // finding is something that is wrong.
 type finding struct {
 	kind  kind

@@ -156,18 +156,26 @@ type line struct {
 	Message uint64 `json:"message,omitempty"`
 	Text    string `json:"text"`
 	Mended  *bool  `json:"mended,omitempty"`
+	Aside   bool   `json:"quarantined,omitempty"`
 }
 
 // print prints findings, and after a repair what became of each.
 func (c *checker) print(findings []finding, mended func(finding) bool) error {
 	out := bufio.NewWriter(c.p.Stdout)
 	for _, f := range findings {
-		l := line{f.kind, string(f.name), uint64(f.id), f.text, nil}
+		l := line{Kind: f.kind, File: string(f.name), Message: uint64(f.id), Text: f.text}
 		outcome := ""
 		if mended != nil {
 			yes := mended(f)
-			l.Mended = &yes
-			outcome = map[bool]string{true: ": mended", false: ": left"}[yes]
+			l.Mended, l.Aside = &yes, yes && f.kind.aside()
+			switch {
+			case l.Aside:
+				outcome = ": in quarantine"
+			case yes:
+				outcome = ": mended"
+			default:
+				outcome = ": left"
+			}
 		}
 		if c.json {
 			b, err := json.Marshal(l)
@@ -180,7 +188,7 @@ func (c *checker) print(findings []finding, mended func(finding) bool) error {
 		fmt.Fprintf(out, "%s: %s %s%s\n", f.kind, printable(string(f.name)), f.text, outcome)
 	}
 	if err := out.Flush(); err != nil {
-		return prog.Fail("unable to write", err)
+		return prog.Unwritten(err)
 	}
 	return nil
 }

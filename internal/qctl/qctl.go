@@ -56,7 +56,7 @@ func Run(p *prog.Process) error {
 		return prog.Fail("unable to reach qmail-send, which root and qmails may", err)
 	}
 	if flushed := out.Flush(); err == nil && flushed != nil {
-		return prog.Fail("unable to write", flushed)
+		return prog.Unwritten(flushed)
 	}
 	if err == nil && w.status != 0 {
 		return prog.Exit(w.status)

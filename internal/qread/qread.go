@@ -29,7 +29,7 @@ func Run(p *prog.Process) error {
 		fmt.Fprintf(out, "fatal: %s\n", complaint(listing))
 	}
 	if err := out.Flush(); err != nil {
-		return prog.Fail("unable to write", err)
+		return prog.Unwritten(err)
 	}
 	if listing != nil {
 		return prog.Exit(prog.StatusTemporary)

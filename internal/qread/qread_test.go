@@ -177,3 +177,27 @@ func FuzzListing(f *testing.F) {
 		}
 	})
 }
+
+// A listing whose reader has gone, as in "qmail-qread | head", once ended in a complaint.
+func TestReaderHasGone(t *testing.T) {
+	dir := newQueue(t)
+	const id = queue.ID(900000001)
+	write(t, dir.Path(id.Mess()), "text")
+	write(t, dir.Path(id.Info()), "Fs@x\x00")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	defer w.Close()
+	complaints, err := os.Create(t.TempDir() + "/stderr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer complaints.Close()
+	p := &prog.Process{Name: "qmail-qread", Stdout: w, Stderr: complaints}
+	status := p.Do(Run)
+	if said, err := os.ReadFile(complaints.Name()); err != nil || status != prog.StatusTemporary || len(said) > 0 {
+		t.Errorf("status %d, %q, %v; want 111 and nothing", status, said, err)
+	}
+}

@@ -43,7 +43,7 @@ func Run(p *prog.Process) error {
 		io.WriteString(out, complaint)
 	}
 	if err := out.Flush(); err != nil {
-		return prog.Fail("unable to write", err)
+		return prog.Unwritten(err)
 	}
 	if complaint != "" {
 		return prog.Exit(prog.StatusTemporary)
