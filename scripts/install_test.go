@@ -246,7 +246,7 @@ func TestInstallRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ bin, dest, says string }{
-		{built(t, "quail-linked-for:/opt/qmail:23:alias:"), "", "was linked for /opt/qmail, not /var/qmail: make build QMAIL=/var/qmail first"},
+		{built(t, "quail-linked-for:/opt/qmail:23:alias:"), "", "was linked for /opt/qmail, not /var/qmail: make build QMAIL=/var/qmail first, or make install QMAIL=/opt/qmail"},
 		{built(t, "quail-linked-for:/var/qmail2:23:alias:"), "", "not /var/qmail: make"},
 		{built(t, "quail-linked-for:/var/qmail:23:joe:"), "", "was linked for joe alone: make build QMAIL=/var/qmail ACCOUNTS=qmail first"},
 		{built(t, "quail-linked-for:"), "", "was not built by make"},
