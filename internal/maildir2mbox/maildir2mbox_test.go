@@ -97,6 +97,24 @@ func TestNoEnd(t *testing.T) {
 	}
 }
 
+// A link in the draft's place used to have its file overwritten, and to take the mbox's
+// place itself.
+func TestDraftIsLink(t *testing.T) {
+	b := newBox(t)
+	b.put("new/1", "one\n", 0)
+	check(t, os.WriteFile(b.path("other"), []byte("precious"), 0o600))
+	check(t, os.Symlink("other", b.path("tmp")))
+	if status, said := b.run("../mbox", "../tmp"); status != 0 || said != "" {
+		t.Fatal(status, said)
+	}
+	if other := b.read("other"); other != "precious" {
+		t.Errorf("another file became %q", other)
+	}
+	if fi, err := os.Lstat(b.path("mbox")); err != nil || fi.Mode() != 0o600 {
+		t.Errorf("the mbox is %v, %v", fi, err)
+	}
+}
+
 // A message that cannot be read, or a draft that cannot be written, changes nothing.
 func TestFailures(t *testing.T) {
 	for _, c := range []struct {
@@ -112,8 +130,7 @@ func TestFailures(t *testing.T) {
 		{"draft is mbox", nil, "../mbox", "../mbox", "unable to create ../mbox: same file as the mbox"},
 		{"draft is a link to the mbox", func(b box) error { return os.Symlink("mbox", b.path("link")) }, "../mbox", "../link",
 			"unable to create ../link: same file as the mbox"},
-		{"full disk", func(b box) error { return os.Symlink("/dev/full", b.path("full")) }, "../mbox", "../full",
-			"unable to create ../full: invalid argument"},
+		{"draft is a device", nil, "../mbox", "/dev/full", "unable to create /dev/full: file already exists"},
 		{"another file system", func(b box) error { return nil }, "../mbox", "/dev/shm/quail-test-draft",
 			"unable to move /dev/shm/quail-test-draft to ../mbox: cross-device link"},
 	} {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"syscall"
 
 	"quail/internal/durable"
 )
@@ -35,40 +34,26 @@ func (l *Lock) Close() { l.f.Close() }
 // Draft is a new mbox in the making, which replaces the old one as a whole or not at
 // all.
 type Draft struct {
-	lock      *Lock
-	path      string
-	f         *os.File
-	w         *bufio.Writer
-	published bool
+	lock *Lock
+	f    *durable.Draft
+	w    *bufio.Writer
 }
 
 // Draft begins a new mbox in the file path, which must be on the same file system as
-// the old one. What was there is overwritten.
+// the old one. A file that was there goes.
 func (l *Lock) Draft(path string) (*Draft, error) {
-	// What is there is emptied only once it is known to be something else than the mbox.
-	f, err := durable.OpenFile(path, os.O_WRONLY|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
-	if err != nil {
-		return nil, err
-	}
 	old, err := l.f.Stat()
-	var fi os.FileInfo
-	if err == nil {
-		fi, err = f.Stat()
-	}
-	switch {
-	case err != nil:
-	case os.SameFile(old, fi):
-		err = ErrSameFile
-	case !fi.Mode().IsRegular():
-		err = &os.PathError{Op: "write", Path: path, Err: syscall.EINVAL}
-	default:
-		err = f.Truncate(0)
-	}
 	if err != nil {
-		f.Close()
 		return nil, err
 	}
-	return &Draft{lock: l, path: path, f: f, w: bufio.NewWriterSize(f, 1<<16)}, nil
+	if there, err := os.Stat(path); err == nil && os.SameFile(old, there) {
+		return nil, ErrSameFile
+	}
+	f, err := durable.CreateMode(path, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &Draft{lock: l, f: f, w: bufio.NewWriterSize(f, 1<<16)}, nil
 }
 
 // Copy adds all of the old mbox, which r reads. An error from r is returned as it is.
@@ -90,26 +75,22 @@ func (d *Draft) Finish() error {
 	if err := d.w.Flush(); err != nil {
 		return err
 	}
-	if err := d.f.Sync(); err != nil {
-		return err
-	}
-	return d.f.Close()
+	return d.f.Finish()
 }
 
 // Publish puts the finished draft in the place of the old mbox, and returns when that
 // is on disk. Who waits for the lock finds the new one, see open.
 func (d *Draft) Publish() error {
-	if err := os.Rename(d.path, d.lock.path); err != nil {
+	if err := d.f.Rename(d.lock.path); err != nil {
 		return err
 	}
-	d.published = true
 	return syncParent(d.lock.path)
 }
 
 // Discard removes the draft, unless it was published.
 func (d *Draft) Discard() {
-	if !d.published {
-		d.f.Close() // which Finish may have done
-		os.Remove(d.path)
+	if d.f.Ours() {
+		os.Remove(d.f.Name())
 	}
+	d.f.Close() // which Publish may have done
 }

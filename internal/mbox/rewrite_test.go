@@ -132,7 +132,7 @@ func TestNoDraft(t *testing.T) {
 	}
 	defer lock.Close()
 	for name, want := range map[string]error{
-		"mbox": ErrSameFile, "hard": ErrSameFile, "soft": ErrSameFile, "fifo": syscall.ENXIO, ".": syscall.EISDIR, "no/where": syscall.ENOENT,
+		"mbox": ErrSameFile, "hard": ErrSameFile, "soft": ErrSameFile, "fifo": syscall.EEXIST, ".": syscall.EISDIR, "no/where": syscall.ENOENT,
 	} {
 		if _, err := lock.Draft(filepath.Join(dir, name)); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", name, err, want)
