@@ -24,7 +24,12 @@ type expansion struct {
 	table forwarding.Table
 	todo  []maillist.Entry // the last one is next
 	seen  map[maillist.Entry]bool
+	left  int64 // bytes that the lists together may still have
 }
+
+// maxLists is how many bytes all lists together may have: half a million addresses and
+// more. Lists are other users' files, and what is in them has to be in memory.
+const maxLists = 16 << 20
 
 // expand looks an address up and follows what it finds to the end. It returns nil if
 // there are no instructions for the address.
@@ -36,7 +41,7 @@ type expansion struct {
 // Differs from qmail: nothing is run or forwarded before everything is known. A list
 // that cannot be read would otherwise have the programs beside it run at each attempt.
 func expand(p *prog.Process, name string, table forwarding.Table, address string) (*expansion, error) {
-	x := &expansion{p: p, name: name, table: table, seen: map[maillist.Entry]bool{}}
+	x := &expansion{p: p, name: name, table: table, seen: map[maillist.Entry]bool{}, left: maxLists}
 	var err error
 	if x.owner, x.owned, err = table.Owner(address); err != nil {
 		return nil, x.unreadable(err)
@@ -65,6 +70,9 @@ func expand(p *prog.Process, name string, table forwarding.Table, address string
 	return x, nil
 }
 
+// errTooMuch says that the lists have more than maxLists bytes.
+var errTooMuch = errors.New("mailing lists too long")
+
 func (x *expansion) unreadable(err error) error { return prog.Fail("unable to read "+x.name, err) }
 
 // add takes instructions in: programs at once, the others when their turn comes.
@@ -82,7 +90,7 @@ func (x *expansion) add(entries []maillist.Entry) {
 // it, if anything.
 func (x *expansion) follow(e maillist.Entry) error {
 	if name, ok := e.File(); ok {
-		entries, err := readList(x.p, name)
+		entries, err := x.readList(name)
 		x.add(entries)
 		return err
 	}
@@ -108,8 +116,8 @@ func (x *expansion) follow(e maillist.Entry) error {
 // readList returns the entries of a list. That everybody may read the file shows that
 // its owner does not mind; without that, a list could be named to have fastforward
 // tell what is in somebody's files. Never does it wait for a file.
-func readList(p *prog.Process, name string) ([]maillist.Entry, error) {
-	f, err := os.OpenFile(p.Path(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+func (x *expansion) readList(name string) ([]maillist.Entry, error) {
+	f, err := os.OpenFile(x.p.Path(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, prog.Fail("unable to read "+name, err)
 	}
@@ -123,9 +131,12 @@ func readList(p *prog.Process, name string) ([]maillist.Entry, error) {
 	case !st.Mode().IsRegular():
 		return nil, prog.Fail("unable to read "+name, maillist.ErrFormat)
 	}
-	list, err := io.ReadAll(f)
+	list, err := io.ReadAll(io.LimitReader(f, x.left+1))
 	if err != nil {
 		return nil, prog.Fail("unable to read "+name, err)
+	}
+	if x.left -= int64(len(list)); x.left < 0 {
+		return nil, prog.Fail("unable to read "+name, errTooMuch)
 	}
 	entries, err := maillist.Parse(list)
 	if err != nil {

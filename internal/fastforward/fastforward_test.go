@@ -228,6 +228,17 @@ func TestLists(t *testing.T) {
 		{func() { write(t, "list", "&a@b\x00", 0o640) }, "./list is not world-readable"},
 		{func() { write(t, "list", "&a@b\x00c", 0o644) }, "unable to read ./list: bad mailing list format"},
 		{func() { write(t, "list", "|touch ran\x00", 0o644) }, "unable to read ./list: bad mailing list format"},
+		// A file of nothing but a hole used to be read as a whole, to its end.
+		{func() { write(t, "list", "", 0o644); os.Truncate(conf.Home+"/list", 1<<40) }, "unable to read ./list: mailing lists too long"},
+		// And so did one that is within the bounds together with others that are.
+		{func() {
+			os.Truncate(conf.Home+"/list", 0)
+			long := strings.Repeat("&a@b\x00", maxLists/5/2)
+			write(t, "list", "./1\x00./2\x00./3\x00", 0o644)
+			for _, name := range []string{"1", "2", "3"} {
+				write(t, name, long, 0o644)
+			}
+		}, "unable to read ./2: mailing lists too long"},
 		{func() { os.Remove(conf.Home + "/list"); os.Symlink("fifo", conf.Home+"/list") }, "unable to read ./list: bad mailing list format"},
 		{func() { os.Remove(conf.Home + "/list"); os.Symlink("list", conf.Home+"/list") }, "unable to read ./list: symbolic link loop"},
 	} {
