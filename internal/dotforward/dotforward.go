@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 
 	"quail/internal/aliases"
@@ -84,7 +85,6 @@ func (a *plan) empty() bool { return !a.direct && len(a.programs) == 0 && len(a.
 // the last line would otherwise have the programs before it run at each attempt.
 func (j *job) read(file string) (*plan, error) {
 	a := &plan{}
-	// Never wait: a FIFO that nobody writes to is an empty file.
 	f, err := durable.OpenFile(j.p.Path(file), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return a, nil
@@ -93,7 +93,16 @@ func (j *job) read(file string) (*plan, error) {
 		return nil, prog.Fail("unable to open "+file, err)
 	}
 	defer f.Close()
-	for line, err := range aliases.Lines(f) {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, prog.Fail("unable to stat "+file, err)
+	}
+	lines := aliases.Lines(f)
+	// Never wait: a FIFO is an empty file, and so is a device, as /dev/null is.
+	if fi.Mode()&(fs.ModeNamedPipe|fs.ModeDevice) != 0 {
+		lines = aliases.Lines(strings.NewReader(""))
+	}
+	for line, err := range lines {
 		if err != nil {
 			return nil, prog.Fail("unable to read "+file, err)
 		}

@@ -170,6 +170,11 @@ func TestFiles(t *testing.T) {
 	if err := unix.Mkfifo(dir+"/fifo", 0o600); err != nil {
 		t.Fatal(err)
 	}
+	writer, err := os.OpenFile(dir+"/fifo", os.O_RDWR, 0) // one who writes nothing was waited for
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
 	if status, said := run(t, env, "-n", "fifo"); status != 0 || said != "skipping empty file fifo\ndirect delivery\n" {
 		t.Errorf("a FIFO: %d, %q", status, said)
 	}

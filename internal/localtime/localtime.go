@@ -8,8 +8,10 @@ package localtime
 
 import (
 	"encoding/binary"
+	"io"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -37,16 +39,16 @@ func Zone(tz string, set bool) *time.Location {
 }
 
 func load(path string) *time.Location {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return time.UTC
 	}
 	defer f.Close()
-	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() || fi.Size() > maxFile {
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
 		return time.UTC
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil || len(data) > maxFile {
 		return time.UTC
 	}
 	return parse(path, data)

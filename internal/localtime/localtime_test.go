@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // What is wanted is what the C library makes of the same TZ, for a moment in winter
@@ -67,6 +69,17 @@ func TestFile(t *testing.T) {
 	}
 	if got := offset(Zone("", false)); got != 0 {
 		t.Errorf("a huge file: %d", got)
+	}
+}
+
+// A FIFO was waited for.
+func TestFIFO(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if zone := Zone(name, true); zone != time.UTC {
+		t.Errorf("%v", zone)
 	}
 }
 

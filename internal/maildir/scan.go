@@ -99,10 +99,26 @@ func walk(dir, sub string, use func(name string)) error {
 	}
 }
 
-// Open opens a message for reading. Of something else that stands in its place, a
-// fifo for one, no reader has to wait for a writer.
+// Open opens a message for reading. Something else that stands in its place, a fifo
+// for one, is none: who reads it might wait for ever.
 func Open(dir string, e Entry) (*os.File, error) {
-	return durable.OpenFile(dir+"/"+e.Name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := durable.OpenFile(dir+"/"+e.Name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	switch {
+	case err != nil:
+	case fi.IsDir():
+		err = &os.PathError{Op: "read", Path: f.Name(), Err: unix.EISDIR}
+	case !fi.Mode().IsRegular():
+		err = &os.PathError{Op: "read", Path: f.Name(), Err: unix.EINVAL}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // ID returns what the name of a message keeps while it is moved and marked, which is

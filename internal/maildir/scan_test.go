@@ -156,18 +156,24 @@ func TestID(t *testing.T) {
 	}
 }
 
-// Nobody has to write into a fifo before it can be opened.
-func TestOpenFIFO(t *testing.T) {
+// What is no file is no message. A fifo would be waited for, if somebody has it open
+// and writes nothing.
+func TestOpenNoFile(t *testing.T) {
 	dir := makeMaildir(t)
 	if err := unix.Mkfifo(dir+"/new/1", 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f, err := Open(dir, Entry{Name: "new/1"})
+	writer, err := os.OpenFile(dir+"/new/1", os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	if n, err := f.Read(make([]byte, 1)); n != 0 || err == nil {
-		t.Errorf("read %d, %v", n, err)
+	defer writer.Close()
+	if err := os.Mkdir(dir+"/new/2", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]error{"new/1": unix.EINVAL, "new/2": unix.EISDIR} {
+		if _, err := Open(dir, Entry{Name: name}); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
 	}
 }

@@ -194,8 +194,7 @@ func TestRemovedMeanwhile(t *testing.T) {
 	c.end()
 }
 
-// What cannot be read to its end does not look like a message, and what is no file
-// keeps nobody waiting.
+// What is no file is no message, and keeps nobody waiting.
 func TestNoMessages(t *testing.T) {
 	dir := makeMaildir(t)
 	check(t, os.Mkdir(filepath.Join(dir, "new/1"), 0o700))
@@ -207,8 +206,9 @@ func TestNoMessages(t *testing.T) {
 	c := begin(t, dir, later)
 	c.say("", "+OK ")
 	c.say("UIDL", "+OK ", "1 1", "2 2", ".")
-	c.say("RETR 2", "+OK ", "", ".")
-	c.say("RETR 1", "+OK ")
+	c.say("RETR 1", "-ERR unable to open that message")
+	c.say("RETR 2", "-ERR unable to open that message")
+	c.say("QUIT", "+OK ")
 	c.end()
 }
 
