@@ -124,7 +124,9 @@ func copyLine(w *bufio.Writer, in *bufio.Reader) (empty bool, err error) {
 				w.WriteByte('.') // its error is met again by the next write
 			}
 		}
-		w.Write(part)
+		if _, err := w.Write(part); err != nil {
+			return false, err // now: the line may have no end
+		}
 		switch err {
 		case nil, io.EOF:
 			_, err := w.WriteString("\r\n")

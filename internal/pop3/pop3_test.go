@@ -128,6 +128,24 @@ func TestCopyFails(t *testing.T) {
 	}
 }
 
+// Of a line that has no end no more is read than can be sent: it used to be read for a
+// client that had gone.
+func TestCopyEndless(t *testing.T) {
+	if err := Copy(bufio.NewWriterSize(failing{}, 16), endless{}, All); err != io.ErrClosedPipe {
+		t.Errorf("%v", err)
+	}
+}
+
+// endless is a message of one line.
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = 'x'
+	}
+	return len(b), nil
+}
+
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
