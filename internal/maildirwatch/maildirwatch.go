@@ -96,16 +96,16 @@ func summary(message io.Reader) (string, error) {
 	var returnPath, deliveredTo, from, subject string
 	for s.Next() {
 		name, value := rfc822.Split(s.Field())
-		value = strings.TrimLeft(value, " \t")
+		value = strings.TrimLeft(value+"\n", " \t\r\n")
 		switch strings.ToLower(name) {
 		case "return-path":
-			returnPath = value
+			returnPath = strings.TrimSuffix(value, "\n")
 		case "delivered-to":
-			deliveredTo = value
+			deliveredTo = strings.TrimSuffix(value, "\n")
 		case "from":
 			from = strings.TrimSuffix(s.Field(), "\n")
 		case "subject":
-			subject += strings.TrimLeft(value+"\n", " \t\n")
+			subject += value
 		}
 	}
 	text := make([]byte, textWidth)

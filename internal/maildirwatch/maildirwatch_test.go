@@ -34,7 +34,7 @@ func newMaildir(t *testing.T, messages ...string) (dir string, now time.Time) {
 // What is wanted is what the C program shows.
 func TestPage(t *testing.T) {
 	dir, now := newMaildir(t,
-		"Return-Path: <joe@example.org>\nDelivered-To: x\nFrom: \"Joe\" <j@x>\nSubject: hello\n there\nTo: a\n\nbody one\nbody two\n",
+		"Return-Path: <joe@example.org>\nDelivered-To:\r\n x\nFrom: \"Joe\" <j@x>\nSubject: \r\n hello\n there\nTo: a\n\nbody one\nbody two\n",
 		"FROM: \"Jo\x1b[2Je\" <j@x>\nSubject: a\ab\xff\n\nbody\n",
 		"Return-Path: <jo\x1be>\nReply-To: rt@x\n\nbody\n",
 		"no header",

@@ -163,7 +163,7 @@ func parse(line string) (a users.Assignment, ok bool) {
 // is a reason to stop.
 func (t *table) owned(a users.Assignment) (bool, error) {
 	home := a.Home
-	if !filepath.IsAbs(home) {
+	if home != "" && !filepath.IsAbs(home) { // no name is no directory's
 		home = filepath.Join(conf.Home, home)
 	}
 	fi, err := os.Stat(home)

@@ -129,6 +129,7 @@ func TestHomes(t *testing.T) {
 		{"", mine + line("a", conf.Home+"/other", uid+1) + line("b", conf.Home+"/absent", uid), "alias", ""},
 		{"-H", mine + line("a", conf.Home+"/other", uid+1) + line("b", conf.Home+"/absent", uid), "alias a b", ""},
 		{"-H -o", mine + line("b", conf.Home+"/absent", uid), "alias", ""},
+		{"-h", mine + line("b", "", uid), "alias", "unable to stat "},
 		{"-h", mine + line("b", conf.Home+"/absent", uid), "alias", "unable to stat " + conf.Home + "/absent"},
 		{"-o", mine + line("b", conf.Home+"/users/x/y", uid) + line("c", "/dev/null/x", uid), "alias", "unable to stat /dev/null/x"},
 		{"", mine + line("rel", "mine", uid), "alias rel", ""}, // relative to the home of the suite

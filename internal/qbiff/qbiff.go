@@ -68,7 +68,7 @@ func digest(message io.Reader) string {
 	s := rfc822.NewScanner(message)
 	for s.Next() {
 		if name, value := rfc822.Split(s.Field()); strings.EqualFold(name, "subject") {
-			value = strings.TrimLeft(value+"\n", " \t\n")
+			value = strings.TrimLeft(value+"\n", " \t\r\n")
 			b.WriteString(value[:min(len(value), width)])
 		}
 		if b.Len() >= width {

@@ -23,6 +23,7 @@ func TestAnnouncement(t *testing.T) {
 		"no header at all\n":                             "    /no header at all/",
 		"\n\nbody\n":                                     "    //body/",
 		"":                                               "    ",
+		"Subject: \r\n hi\n\n":                           "    hi//",
 		"Subject:\n\n  \n":                               "    /  /",
 	} {
 		if got := announcement("joe", "s@x", strings.NewReader(message)); got != head+want+"\r\n" {
