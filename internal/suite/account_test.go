@@ -33,6 +33,14 @@ func (s *suite) useradd(name string) (uid, gid int) {
 	return uid, gid
 }
 
+// account returns the numbers of one of the suite's users, or ours.
+func (s *suite) account(user, group string) (uid, gid int) {
+	if !root {
+		return os.Getuid(), os.Getgid()
+	}
+	return number(s.t, account(s.t, "passwd", user)), number(s.t, account(s.t, "group", group))
+}
+
 // Recipients that users/cdb does not know are the host's accounts, found by
 // qmail-getpw.
 func TestAccounts(t *testing.T) {

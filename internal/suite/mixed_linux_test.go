@@ -259,14 +259,6 @@ func aliasName() string {
 	return strings.TrimSpace(name)
 }
 
-// account returns the numbers of one of the suite's users, or ours.
-func (s *suite) account(user, group string) (uid, gid int) {
-	if !root {
-		return os.Getuid(), os.Getgid()
-	}
-	return number(s.t, account(s.t, "passwd", user)), number(s.t, account(s.t, "group", group))
-}
-
 func TestMixedParentOfSmtpd(t *testing.T) {
 	if warmOnly(t) { // there is nobody to queue its message
 		return
