@@ -144,6 +144,25 @@ func TestConfigFinds(t *testing.T) {
 	}
 }
 
+// A host whose name had no dot got control files with which not even root's mail arrived.
+func TestHostname(t *testing.T) {
+	source, err := os.ReadFile("hostname")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ uname, getent, want string }{
+		{"mail.example.org", hosts(""), "mail.example.org\n"},
+		{"mail", `case $2 in mail) echo 192.0.2.1 mail mail.example.org ;; esac`, "mail.example.org\n"},
+		{"mail", `echo 192.0.2.1 mailer.example.org mail`, "mail.localdomain\n"},
+		{"mail", "exit 2", "mail.localdomain\n"},
+	} {
+		bin := newCommands(t, map[string]string{"uname": "echo " + c.uname, "getent": c.getent, "hostname": string(source)})
+		if output, err := runScript(t, bin, "", "hostname"); err != nil || output != c.want {
+			t.Errorf("%s, %s: %v, %q, want %q", c.uname, c.getent, err, output, c.want)
+		}
+	}
+}
+
 // A list that is there is the administrator's.
 func TestConfigLeaves(t *testing.T) {
 	bin := newCommands(t, map[string]string{"uname": "echo mail.example.org", "getent": hosts("192.0.2.1 other.example.org\n"), "ipmeprint": "echo 192.0.2.1"})
