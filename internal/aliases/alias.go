@@ -124,7 +124,7 @@ func (n Names) Included(line string) ([]maillist.Entry, error) {
 	var entries []maillist.Entry
 	for _, item := range items {
 		if _, program := item.Program(); program {
-			return nil, fmt.Errorf("program delivery %s not supported", item.Text)
+			return nil, fmt.Errorf("program delivery %s not supported", shown(item.Text))
 		}
 		if item.Text == "" && !item.Included {
 			continue

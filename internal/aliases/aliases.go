@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"quail/internal/ascii"
 	"quail/internal/mailaddr"
 	"quail/internal/rfc822"
 )
@@ -47,7 +48,7 @@ func (i Item) Check() error {
 	case strings.Contains(i.Text, "\x00"):
 		return errors.New("NUL not permitted in addresses, programs and filenames")
 	case !i.Host && !i.Included && strings.HasPrefix(i.Text, "/"):
-		return fmt.Errorf("file delivery %s not supported", i.Text)
+		return fmt.Errorf("file delivery %s not supported", shown(i.Text))
 	}
 	return nil
 }
@@ -94,8 +95,11 @@ func Parse(line string) ([]Item, error) {
 }
 
 func syntaxError(line string) error {
-	return fmt.Errorf("%w: %s", ErrSyntax, strings.TrimRight(line, "\n"))
+	return fmt.Errorf("%w: %s", ErrSyntax, shown(strings.TrimRight(line, "\n")))
 }
+
+// shown is text of a file in a message, which is read on a terminal as well.
+func shown(text string) string { return ascii.Printable(text, '?') }
 
 // parser walks through in from its end.
 type parser struct {

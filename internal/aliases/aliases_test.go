@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"unicode"
 
 	"quail/internal/forwarding"
 	"quail/internal/maillist"
@@ -264,4 +265,16 @@ func FuzzCompile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The administrator compiles a user's file, and reads what is wrong with it: an escape
+// in that used to reach the terminal.
+func TestErrorsAreShown(t *testing.T) {
+	var names Names
+	for _, line := range []string{"a@b \x1b]0;x\x07 \"open\n", "\"/file\x1b[2J\"\n", "\"|prog\x1b[2J\"\n"} {
+		_, err := names.Included(line)
+		if err == nil || strings.ContainsFunc(err.Error(), unicode.IsControl) {
+			t.Errorf("%q: %q", line, err)
+		}
+	}
 }

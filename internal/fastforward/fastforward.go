@@ -10,8 +10,8 @@ package fastforward
 import (
 	"errors"
 	"fmt"
-	"strings"
 
+	"quail/internal/ascii"
 	"quail/internal/cdbfile"
 	"quail/internal/forward"
 	"quail/internal/forwarding"
@@ -138,7 +138,7 @@ func deliver(p *prog.Process, x *expansion) error {
 // describe prints what deliver would do.
 func describe(p *prog.Process, x *expansion) {
 	for _, e := range x.programs {
-		fmt.Fprintf(p.Stderr, "run %s\n", printable(string(e)))
+		fmt.Fprintf(p.Stderr, "run %s\n", ascii.Printable(string(e), '_'))
 	}
 	if len(x.recipients) == 0 {
 		fmt.Fprintln(p.Stderr, "no forwarding")
@@ -151,26 +151,12 @@ func describe(p *prog.Process, x *expansion) {
 	if x.owned && canBounce(sender) {
 		sender = x.owner
 	}
-	fmt.Fprintf(p.Stderr, "from <%s>\n", printable(sender))
+	fmt.Fprintf(p.Stderr, "from <%s>\n", ascii.Printable(sender, '_'))
 	for _, r := range x.recipients {
-		fmt.Fprintf(p.Stderr, "to <%s>\n", printable(r))
+		fmt.Fprintf(p.Stderr, "to <%s>\n", ascii.Printable(r, '_'))
 	}
 }
 
 // canBounce reports whether a sender is told of failures. Others stay what they are,
 // or a bounce could make another one.
 func canBounce(sender string) bool { return sender != "" && sender != "#@[]" }
-
-// printable returns s with an underscore for each byte that is no visible character of
-// ASCII.
-func printable(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c < ' ' || c >= 128 {
-			c = '_'
-		}
-		b.WriteByte(c)
-	}
-	return b.String()
-}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"quail/internal/ascii"
 	"quail/internal/maildir"
 	"quail/internal/prog"
 	"quail/internal/rfc822"
@@ -122,11 +123,5 @@ func summary(message io.Reader) (string, error) {
 // shown returns the first width bytes of s, those that are not printable ASCII
 // replaced.
 func shown(s string, width int, by byte) string {
-	b := []byte(s[:min(len(s), width)])
-	for i, c := range b {
-		if c < ' ' || c > '~' {
-			b[i] = by
-		}
-	}
-	return string(b)
+	return ascii.Printable(s[:min(len(s), width)], by)
 }

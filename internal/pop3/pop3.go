@@ -12,6 +12,8 @@ import (
 	"errors"
 	"io"
 	"strings"
+
+	"quail/internal/mailaddr"
 )
 
 // MaxLine is how long a command line may be. It leaves room for any name and
@@ -52,19 +54,7 @@ func parse(line string) Command {
 	line = strings.TrimSuffix(line, "\r")
 	line, _, _ = strings.Cut(line, "\x00")
 	verb, arg, _ := strings.Cut(line, " ")
-	return Command{lower(verb), strings.TrimLeft(arg, " ")}
-}
-
-// lower returns s with the letters of ASCII in lower case, and those alone: no
-// other letter may turn into one of a command's.
-func lower(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
-	}
-	return string(b)
+	return Command{mailaddr.Lower(verb), strings.TrimLeft(arg, " ")}
 }
 
 // Replies that both servers give. The blank after OK is qmail's.

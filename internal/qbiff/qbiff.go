@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"quail/internal/ascii"
 	"quail/internal/prog"
 	"quail/internal/rfc822"
 	"quail/internal/utmp"
@@ -58,7 +59,7 @@ const width = 78
 // announcement returns what a terminal is to show.
 func announcement(local, sender string, message io.Reader) string {
 	head := "*** TO <" + local + "> FROM <" + sender + ">"
-	return "\r\n\a" + printable(head, '_') + "\r\n" + printable(digest(message), '/') + "\r\n"
+	return "\r\n\a" + ascii.Printable(head, '_') + "\r\n" + ascii.Printable(digest(message), '/') + "\r\n"
 }
 
 // digest returns the subject and the start of the body, at most width bytes of them.
@@ -81,17 +82,6 @@ func digest(message io.Reader) string {
 		b.Write(start[:n])
 	}
 	return b.String()[:min(b.Len(), width)]
-}
-
-// printable replaces every byte that is not printable ASCII.
-func printable(s string, by byte) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c < ' ' || c > '~' {
-			b[i] = by
-		}
-	}
-	return string(b)
 }
 
 // write writes text to a terminal that wants it, or not at all: one that takes no

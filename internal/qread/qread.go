@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 
+	"quail/internal/ascii"
 	"quail/internal/conf"
 	"quail/internal/errno"
 	"quail/internal/prog"
@@ -96,7 +97,7 @@ func message(w io.Writer, dir queue.Dir, id queue.ID) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%s  #%v  %d  <%s> ", info.Birth.UTC().Format("2 Jan 2006 15:04:05 GMT"), id, mess.Size(), printable(info.Sender))
+	fmt.Fprintf(w, "%s  #%v  %d  <%s> ", info.Birth.UTC().Format("2 Jan 2006 15:04:05 GMT"), id, mess.Size(), ascii.Printable(info.Sender, '_'))
 	if bouncing {
 		fmt.Fprint(w, " bouncing")
 	}
@@ -135,17 +136,6 @@ func recipients(w io.Writer, dir queue.Dir, id queue.ID, channel queue.Channel) 
 		if r.Done {
 			done = "  done"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", done, channel, printable(r.Address))
+		fmt.Fprintf(w, "%s\t%s\t%s\n", done, channel, ascii.Printable(r.Address, '_'))
 	}
-}
-
-// printable replaces every byte that is not printable ASCII by an underscore.
-func printable(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c < ' ' || c > '~' {
-			b[i] = '_'
-		}
-	}
-	return string(b)
 }

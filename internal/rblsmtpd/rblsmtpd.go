@@ -21,6 +21,7 @@ import (
 	"strings"
 	"time"
 
+	"quail/internal/ascii"
 	"quail/internal/peer"
 	"quail/internal/prog"
 	"quail/internal/resolve"
@@ -146,18 +147,7 @@ func (j *judge) reply() string {
 	if j.decision == never && !j.doubt {
 		code = "553 "
 	}
-	return printable(code + j.text[:min(len(j.text), longestText)])
-}
-
-// printable returns s with every byte that a line cannot have as a question mark.
-func printable(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c < ' ' || c > '~' {
-			b[i] = '?'
-		}
-	}
-	return string(b)
+	return ascii.Printable(code+j.text[:min(len(j.text), longestText)], '?')
 }
 
 // backwards returns the name of an address in lists, each part followed by a dot: the

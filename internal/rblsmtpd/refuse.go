@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"quail/internal/ascii"
 	"quail/internal/prog"
 	"quail/internal/ucspi"
 )
@@ -20,7 +21,7 @@ const (
 // refuse talks to a client that is not to send mail, for timeout in all. Whether the
 // client hears it out is its own business: the status is 0.
 func refuse(p *prog.Process, reply string, timeout time.Duration) error {
-	fmt.Fprintf(p.Stderr, "rblsmtpd: %s pid %d: %s\n", printable(p.Env.Get("TCPREMOTEIP")), p.PID, reply)
+	fmt.Fprintf(p.Stderr, "rblsmtpd: %s pid %d: %s\n", ascii.Printable(p.Env.Get("TCPREMOTEIP"), '?'), p.PID, reply)
 	reply += "\r\n"
 	if timeout == 0 {
 		io.WriteString(p.Stdout, reply)

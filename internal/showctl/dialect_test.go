@@ -7,13 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"quail/internal/ascii"
 	"quail/internal/control"
 )
 
 func TestDialects(t *testing.T) {
 	seen := map[string]bool{}
 	for _, f := range Dialects {
-		if f.From == "" || f.Text == "" || strings.HasSuffix(f.Text, ".") || printable(f.Text+f.From) != f.Text+f.From {
+		if f.From == "" || f.Text == "" || strings.HasSuffix(f.Text, ".") || ascii.Printable(f.Text+f.From, '?') != f.Text+f.From {
 			t.Errorf("%s: from %q: %q", f.Names, f.From, f.Text)
 		}
 		if f.Least > 0 && f.Verdict != Dangerous {

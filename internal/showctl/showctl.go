@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"quail/internal/ascii"
 	"quail/internal/conf"
 	"quail/internal/control"
 	"quail/internal/privs"
@@ -238,16 +239,5 @@ func (v view) stat(name string) (fs.FileInfo, error) {
 
 // sentence is text about one value, ended by a newline.
 func sentence(text, value string) string {
-	return fmt.Sprintf(text, printable(value)) + "\n"
-}
-
-// printable replaces every byte that is not printable ASCII by a question mark.
-func printable(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c < ' ' || c > '~' {
-			b[i] = '?'
-		}
-	}
-	return string(b)
+	return fmt.Sprintf(text, ascii.Printable(value, '?')) + "\n"
 }
