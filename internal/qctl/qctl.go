@@ -96,7 +96,7 @@ func read(r *bufio.Reader, w *writer) error {
 
 // look prints what the files of the queue say.
 func look(p *prog.Process, dir queue.Dir, c command, w *writer) error {
-	fmt.Fprintf(p.Stderr, "%s: qmail-send does not run: times of attempts are as it left them\n", p.Name)
+	fmt.Fprintf(p.Stderr, "%s: qmail-send does not run, or is one that takes no orders: times of attempts are as one has left them at its end\n", p.Name)
 	if missing := selection.Missing(dir, c.IDs); len(missing) > 0 {
 		for _, id := range missing {
 			w.message(order.Message{ID: id, Outcome: order.Missing})
