@@ -75,5 +75,6 @@ func (d *Draft) Publish(name string) error {
 	if err := d.Rename(name); err != nil {
 		return err
 	}
-	return Dir(filepath.Dir(name))
+	dir, _ := filepath.Split(name) // not Dir, which would take x/../ for nothing
+	return Dir(dir + ".")
 }

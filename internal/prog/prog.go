@@ -60,12 +60,13 @@ type Process struct {
 	Now func() time.Time // the clock; UTC
 }
 
-// Path resolves name against the working directory of the job.
+// Path resolves name against the working directory of the job. The name is left as it
+// is: x/.. need not be nothing, since x may be a link, and no name is no file's.
 func (p *Process) Path(name string) string {
-	if filepath.IsAbs(name) {
+	if name == "" || p.Dir == "" || filepath.IsAbs(name) {
 		return name
 	}
-	return filepath.Join(p.Dir, name)
+	return p.Dir + "/" + name
 }
 
 // Option changes how Main sets a process up. If it fails the program does not run.
