@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"quail/internal/conf"
@@ -75,8 +76,7 @@ func TestErrors(t *testing.T) {
 		}, "unable to read control/morercpthosts: is a directory"},
 		{"draft is a directory", func(control string) error { return os.Mkdir(control+"/morercpthosts.tmp", 0o755) },
 			"unable to write to control/morercpthosts.tmp: is a directory"},
-		{"full disk", func(control string) error { return os.Symlink("/dev/full", control+"/morercpthosts.tmp") },
-			"unable to write to control/morercpthosts.tmp: out of disk space"},
+		{"full disk", nil, "unable to write to control/morercpthosts.tmp: file too big"},
 		{"database is a directory", func(control string) error {
 			os.Remove(control + "/morercpthosts.cdb")
 			return os.Mkdir(control+"/morercpthosts.cdb", 0o755)
@@ -86,10 +86,15 @@ func TestErrors(t *testing.T) {
 		if err := os.WriteFile(control+"/morercpthosts.cdb", []byte("as it was"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.ruin(control); err != nil {
+		empty := func() {}
+		if c.ruin == nil {
+			empty = fill(t)
+		} else if err := c.ruin(control); err != nil {
 			t.Fatal(err)
 		}
-		if status, said := do(t); status != 111 || said != "qmail-newmrh: fatal: "+c.want+"\n" {
+		status, said := do(t)
+		empty()
+		if status != 111 || said != "qmail-newmrh: fatal: "+c.want+"\n" {
 			t.Errorf("%s: status %d, %q, want 111, %q", c.what, status, said, c.want)
 		}
 		if b, err := os.ReadFile(control + "/morercpthosts.cdb"); err == nil && string(b) != "as it was" {
@@ -100,4 +105,20 @@ func TestErrors(t *testing.T) {
 	if status, said := do(t); status != 111 || said != "qmail-newmrh: fatal: unable to chdir to "+conf.Home+": file does not exist\n" {
 		t.Errorf("no home: %d, %q", status, said)
 	}
+}
+
+// fill makes every disk full for files of more than 1000 bytes, until the returned
+// function is called.
+func fill(t *testing.T) (empty func()) {
+	t.Helper()
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	full := old
+	full.Cur = 1000
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &full); err != nil {
+		t.Fatal(err)
+	}
+	return func() { syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old) }
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"quail/internal/conf"
@@ -56,7 +57,7 @@ func TestErrors(t *testing.T) {
 			return os.WriteFile(users+"/assign", []byte("=joe:joe\n.\n"), 0o644)
 		}, "bad format in users/assign"},
 		{"cdb.tmp is a directory", func(users string) error { return os.Mkdir(users+"/cdb.tmp", 0o755) }, "unable to open users/cdb.tmp"},
-		{"full disk", func(users string) error { return os.Symlink("/dev/full", users+"/cdb.tmp") }, "unable to write users/cdb.tmp"},
+		{"full disk", nil, "unable to write users/cdb.tmp"},
 		{"cdb is a directory", func(users string) error {
 			os.Remove(users + "/cdb")
 			return os.Mkdir(users+"/cdb", 0o755)
@@ -66,10 +67,15 @@ func TestErrors(t *testing.T) {
 		if err := os.WriteFile(users+"/cdb", []byte("as it was"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.ruin(users); err != nil {
+		empty := func() {}
+		if c.ruin == nil {
+			empty = fill(t)
+		} else if err := c.ruin(users); err != nil {
 			t.Fatal(err)
 		}
-		if status, _, stderr := do(t, "/", ""); status != 111 || stderr != "qmail-newu: fatal: "+c.want+"\n" {
+		status, _, stderr := do(t, "/", "")
+		empty()
+		if status != 111 || stderr != "qmail-newu: fatal: "+c.want+"\n" {
 			t.Errorf("%s: status %d, %q, want 111, %q", c.what, status, stderr, c.want)
 		}
 		if b, err := os.ReadFile(users + "/cdb"); err == nil && string(b) != "as it was" {
@@ -106,4 +112,20 @@ func contents(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// fill makes every disk full for files of more than 1000 bytes, until the returned
+// function is called.
+func fill(t *testing.T) (empty func()) {
+	t.Helper()
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	full := old
+	full.Cur = 1000
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &full); err != nil {
+		t.Fatal(err)
+	}
+	return func() { syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old) }
 }

@@ -33,7 +33,7 @@ func TestErrors(t *testing.T) {
 		{"1:allow\n1.2:allowx \n", "old", "tmp", 100, "tcprules: fatal: unable to parse this line: 1.2:allowx\n"},
 		{"", "old", "absent/tmp", 111, "tcprules: fatal: unable to create absent/tmp: file does not exist\n"},
 		{"", "absent/cdb", "tmp", 111, "tcprules: fatal: unable to move tmp to absent/cdb: file does not exist\n"},
-		{":allow\n", "old", "/dev/full", 111, "tcprules: fatal: unable to write to /dev/full: out of disk space\n"},
+		{":allow\n", "old", "/dev/full", 111, "tcprules: fatal: unable to create /dev/full: file already exists\n"},
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "old"), []byte("as it was"), 0o600); err != nil {
