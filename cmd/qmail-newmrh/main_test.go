@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -76,7 +77,9 @@ func TestErrors(t *testing.T) {
 		}, "unable to read control/morercpthosts: is a directory"},
 		{"draft is a directory", func(control string) error { return os.Mkdir(control+"/morercpthosts.tmp", 0o755) },
 			"unable to write to control/morercpthosts.tmp: is a directory"},
-		{"full disk", nil, "unable to write to control/morercpthosts.tmp: file too big"},
+		{"full disk", func(control string) error {
+			return os.WriteFile(control+"/morercpthosts", []byte(strings.Repeat("example.org\n", 5000)), 0o644)
+		}, "unable to write to control/morercpthosts.tmp: file too big"},
 		{"database is a directory", func(control string) error {
 			os.Remove(control + "/morercpthosts.cdb")
 			return os.Mkdir(control+"/morercpthosts.cdb", 0o755)
@@ -86,12 +89,10 @@ func TestErrors(t *testing.T) {
 		if err := os.WriteFile(control+"/morercpthosts.cdb", []byte("as it was"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		empty := func() {}
-		if c.ruin == nil {
-			empty = fill(t)
-		} else if err := c.ruin(control); err != nil {
+		if err := c.ruin(control); err != nil {
 			t.Fatal(err)
 		}
+		empty := fill(t)
 		status, said := do(t)
 		empty()
 		if status != 111 || said != "qmail-newmrh: fatal: "+c.want+"\n" {
@@ -107,7 +108,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// fill makes every disk full for files of more than 1000 bytes, until the returned
+// fill makes every disk full for files of more than 64 KB, until the returned
 // function is called.
 func fill(t *testing.T) (empty func()) {
 	t.Helper()
@@ -116,7 +117,7 @@ func fill(t *testing.T) (empty func()) {
 		t.Fatal(err)
 	}
 	full := old
-	full.Cur = 1000
+	full.Cur = 64 << 10
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &full); err != nil {
 		t.Fatal(err)
 	}

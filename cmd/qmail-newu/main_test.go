@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -57,7 +58,9 @@ func TestErrors(t *testing.T) {
 			return os.WriteFile(users+"/assign", []byte("=joe:joe\n.\n"), 0o644)
 		}, "bad format in users/assign"},
 		{"cdb.tmp is a directory", func(users string) error { return os.Mkdir(users+"/cdb.tmp", 0o755) }, "unable to open users/cdb.tmp"},
-		{"full disk", nil, "unable to write users/cdb.tmp"},
+		{"full disk", func(users string) error {
+			return os.WriteFile(users+"/assign", []byte(strings.Repeat("=joe:joe:1:1:/h:::\n", 5000)+".\n"), 0o644)
+		}, "unable to write users/cdb.tmp"},
 		{"cdb is a directory", func(users string) error {
 			os.Remove(users + "/cdb")
 			return os.Mkdir(users+"/cdb", 0o755)
@@ -67,12 +70,10 @@ func TestErrors(t *testing.T) {
 		if err := os.WriteFile(users+"/cdb", []byte("as it was"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		empty := func() {}
-		if c.ruin == nil {
-			empty = fill(t)
-		} else if err := c.ruin(users); err != nil {
+		if err := c.ruin(users); err != nil {
 			t.Fatal(err)
 		}
+		empty := fill(t)
 		status, _, stderr := do(t, "/", "")
 		empty()
 		if status != 111 || stderr != "qmail-newu: fatal: "+c.want+"\n" {
@@ -114,7 +115,7 @@ func contents(t *testing.T, name string) string {
 	return string(b)
 }
 
-// fill makes every disk full for files of more than 1000 bytes, until the returned
+// fill makes every disk full for files of more than 64 KB, until the returned
 // function is called.
 func fill(t *testing.T) (empty func()) {
 	t.Helper()
@@ -123,7 +124,7 @@ func fill(t *testing.T) (empty func()) {
 		t.Fatal(err)
 	}
 	full := old
-	full.Cur = 1000
+	full.Cur = 64 << 10
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &full); err != nil {
 		t.Fatal(err)
 	}
