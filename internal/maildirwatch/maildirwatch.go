@@ -5,6 +5,7 @@
 package maildirwatch
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"errors"
@@ -36,31 +37,31 @@ func Run(p *prog.Process) error {
 		return errors.New("MAILDIR not set")
 	}
 	dir := p.Path(name)
+	out := bufio.NewWriter(p.Stdout) // a Maildir may have any number of messages
 	for {
-		page, err := page(dir, p.Now())
-		if err != nil {
+		if err := page(out, dir, p.Now()); err != nil {
 			return err
 		}
-		if _, err := io.WriteString(p.Stdout, page); err != nil {
+		if err := out.Flush(); err != nil {
 			return prog.Fail("unable to write output", err)
 		}
 		time.Sleep(Interval)
 	}
 }
 
-// page returns a whole screen: the messages in new of a Maildir.
-func page(dir string, now time.Time) (string, error) {
+// page writes a whole screen: the messages in new of a Maildir. Writing to a terminal
+// that has gone is an error at the next Flush.
+func page(w *bufio.Writer, dir string, now time.Time) error {
 	maildir.Clean(dir, now)
 	entries, err := maildir.Scan(dir, now)
 	if err != nil {
 		var trouble *maildir.ScanError
 		if errors.As(err, &trouble) {
-			return "", prog.Fail("unable to scan $MAILDIR/"+trouble.Dir, trouble.Err)
+			return prog.Fail("unable to scan $MAILDIR/"+trouble.Dir, trouble.Err)
 		}
-		return "", err
+		return err
 	}
-	var b strings.Builder
-	b.WriteString(clearScreen)
+	w.WriteString(clearScreen)
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name, "new/") {
 			continue
@@ -72,10 +73,10 @@ func page(dir string, now time.Time) (string, error) {
 		text, err := summary(f)
 		f.Close()
 		if err == nil {
-			b.WriteString(text)
+			w.WriteString(text)
 		}
 	}
-	return b.String(), nil
+	return nil
 }
 
 // What is shown of a message, in bytes: of a field, and of subject and text together.

@@ -1,6 +1,7 @@
 package maildirwatch
 
 import (
+	"bufio"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,8 +53,10 @@ func TestPage(t *testing.T) {
 		"FROM ? TO <?>\n/no header/\n\n" +
 		"FROM ? TO <?>\n\n\n" +
 		"FROM ? TO <?>\n" + strings.Repeat("x", 158) + "\n\n"
-	if got, err := page(dir, now); got != want || err != nil {
-		t.Errorf("%v\n%q\nwant\n%q", err, got, want)
+	var out strings.Builder
+	w := bufio.NewWriter(&out)
+	if err := page(w, dir, now); err != nil || w.Flush() != nil || out.String() != want {
+		t.Errorf("%v\n%q\nwant\n%q", err, out.String(), want)
 	}
 }
 

@@ -2,10 +2,10 @@
 // "Injection", section 9.
 //
 // Sender and message are a stranger's, and a terminal obeys what it is sent: no byte
-// but printable ASCII of theirs gets there. A terminal is written to only if it is
-// one, belongs to whoever runs the program and wants mail announced, which biff says
-// by the owner's execute bit. Announcing is a kindness: whatever goes wrong, the
-// program succeeds.
+// but printable ASCII of theirs gets there. A device for characters, which is what
+// terminals are, is written to only if it belongs to whoever runs the program and wants
+// mail announced, which biff says by the owner's execute bit. Announcing is a kindness:
+// whatever goes wrong, the program succeeds.
 package qbiff
 
 import (
