@@ -29,6 +29,8 @@ type expansion struct {
 
 // maxLists is how many bytes all lists together may have: half a million addresses and
 // more. Lists are other users' files, and what is in them has to be in memory.
+//
+// Differs from qmail, which is limited by its memory alone.
 const maxLists = 16 << 20
 
 // expand looks an address up and follows what it finds to the end. It returns nil if

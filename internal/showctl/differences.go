@@ -39,7 +39,7 @@ var Differences = []Difference{
 		"enqueue"},
 	{"deliveries", "qmail-local refuses by itself to deliver as root; a qmail-local that cannot be run delays mail; a program that leaves some of its message unread has not failed; names in a Maildir have no / or :",
 		"local lspawn maildir forward"},
-	{"aliases", "fastforward and dot-forward do nothing before they have read everything; what they do not understand in a database, a list or a .forward file delays mail; a bar before a quoted command is a program; the last line of /etc/aliases counts without its newline; they forward nothing without the variables that qmail-local sets; sendmail called as newaliases runs newaliases",
+	{"aliases", "fastforward and dot-forward do nothing before they have read everything; what they do not understand in a database, a list or a .forward file delays mail, and so do lists of more than 16 MB together; a bar before a quoted command is a program; the last line of /etc/aliases counts without its newline; they forward nothing without the variables that qmail-local sets; sendmail called as newaliases runs newaliases",
 		"aliases dotforward fastforward forward forwarding maillist sendmail"},
 	{"bounces", "trouble with one bounce file holds up one delivery, and a bounce that is slow to queue holds up nothing after three seconds",
 		"send"},
