@@ -21,7 +21,7 @@ func TestSwapGetpw(t *testing.T) {
 	s.mkdir("u/smith", 0o755, 64011, 64010)
 	s.mkdir("alias", 0o755, 999, 994)
 	s.joe("file", "", 0o644)
-	for _, scene := range scenes(t, "getpw.tape") {
+	for _, scene := range scenes(t, "swap/getpw.tape") {
 		argument, out, status := "", "", 0
 		for _, p := range scene.steps {
 			switch p.verb {

@@ -313,7 +313,7 @@ func TestSwapSend(t *testing.T) {
 	if !asRoot(t, "qmail-send is run as its user") {
 		return
 	}
-	for _, scene := range scenes(t, "send.tape") {
+	for _, scene := range scenes(t, "swap/send.tape") {
 		s := install(t)
 		s.mkdir("rec", 0o777, 0, 0)
 		(&sending{s: s, name: scene.name}).play(scene)

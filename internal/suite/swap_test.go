@@ -37,7 +37,7 @@ type scene struct {
 // scenes reads a recording.
 func scenes(t *testing.T, name string) (all []scene) {
 	t.Helper()
-	b, err := os.ReadFile("../../testdata/swap/" + name)
+	b, err := os.ReadFile("../../testdata/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,8 +204,8 @@ func TestSwapSpawners(t *testing.T) {
 		args          []string
 		uid           int
 	}{
-		{"lspawn.tape", "qmail-lspawn", []string{"./Mailbox"}, 0},
-		{"rspawn.tape", "qmail-rspawn", nil, number(t, account(t, "passwd", "qmailr"))},
+		{"swap/lspawn.tape", "qmail-lspawn", []string{"./Mailbox"}, 0},
+		{"swap/rspawn.tape", "qmail-rspawn", nil, number(t, account(t, "passwd", "qmailr"))},
 	} {
 		t.Run(c.program, func(t *testing.T) {
 			s := install(t)
@@ -289,7 +289,7 @@ func TestSwapClean(t *testing.T) {
 	}
 	s := install(t)
 	uid, gid := s.account("qmailq", "qmail")
-	for _, scene := range scenes(t, "clean.tape") {
+	for _, scene := range scenes(t, "swap/clean.tape") {
 		st, status := stage{}, 0
 		var has, left, dirs []string
 		for _, p := range scene.steps {
@@ -377,7 +377,7 @@ func TestSwapQueue(t *testing.T) {
 		return
 	}
 	s := install(t)
-	for _, scene := range scenes(t, "queue.tape") {
+	for _, scene := range scenes(t, "swap/queue.tape") {
 		q := submittal{s: s, name: scene.name}
 		for _, p := range scene.steps {
 			q.step(p)
