@@ -352,10 +352,17 @@ func (s *suite) tcpserver(args []string, env ...string) int {
 	return port
 }
 
+// hostAccounts are the numbers of users and groups that have been asked for.
+var hostAccounts = map[[2]string]string{}
+
 // account returns the number of a user or group of the host.
 func account(t testing.TB, database, name string) string {
 	t.Helper()
-	return strings.Split(must(t, "getent", database, name), ":")[2]
+	key := [2]string{database, name}
+	if hostAccounts[key] == "" {
+		hostAccounts[key] = strings.Split(must(t, "getent", database, name), ":")[2]
+	}
+	return hostAccounts[key]
 }
 
 // deadline is how long anything that has to happen may take on a busy machine.
