@@ -181,6 +181,9 @@ func TestCrashStatesQcheck(t *testing.T) {
 	}
 	s := install(t)
 	n := eachState(t, func(number int) int {
+		if *cold && number%5 != 0 { // what is warm elsewhere makes no difference to it
+			return killed
+		}
 		messages := s.damage()
 		cmd := exec.Command(watch, strconv.Itoa(number), s.path("bin/qmail-qcheck"), "--repair")
 		cmd.Stdout = s.errors
