@@ -243,13 +243,14 @@ func TestTakeoverRecordedKilled(t *testing.T) {
 	for _, moment := range []string{"status: local 0/", "\nnew msg ", "\nstarting delivery ", ": success: ", "\nend msg ", "bounce msg "} {
 		s, far, all := recordedHome(t)
 		s.rough("everything is killed")
-		s.start()
+		p := s.start()
 		s.wait(moment)
 		endAll()
+		<-p.done // with its lock
 		eventually(t, "all programs to go", func() bool { return len(running()) == 0 })
 		s.checkStates(t)
 		s.newLog()
-		p := s.start()
+		p = s.start()
 		eventually(t, "all that was due to be delivered", func() bool { return len(s.below("todo")) == 0 && len(s.below("info")) == len(later) })
 		p.stop()
 		s.checkStates(t)
