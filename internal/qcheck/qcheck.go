@@ -24,6 +24,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"quail/internal/ascii"
 	"quail/internal/conf"
 	"quail/internal/layout"
 	"quail/internal/prog"
@@ -185,21 +186,10 @@ func (c *checker) print(findings []finding, mended func(finding) bool) error {
 			out.Write(append(b, '\n'))
 			continue
 		}
-		fmt.Fprintf(out, "%s: %s %s%s\n", f.kind, printable(string(f.name)), f.text, outcome)
+		fmt.Fprintf(out, "%s: %s %s%s\n", f.kind, ascii.Printable(string(f.name), '_'), f.text, outcome)
 	}
 	if err := out.Flush(); err != nil {
 		return prog.Unwritten(err)
 	}
 	return nil
-}
-
-// printable replaces every byte that is not printable ASCII by an underscore.
-func printable(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c < ' ' || c > '~' {
-			b[i] = '_'
-		}
-	}
-	return string(b)
 }

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"quail/internal/ascii"
 	"quail/internal/conf"
 	"quail/internal/localsocket"
 	"quail/internal/order"
@@ -87,7 +88,7 @@ func read(r *bufio.Reader, w *writer) error {
 			w.message(m)
 			continue
 		case end.Text != "":
-			return prog.Status(max(1, end.Status), errors.New(printable(end.Text)))
+			return prog.Status(max(1, end.Status), errors.New(ascii.Printable(end.Text, '_')))
 		}
 		w.status = max(w.status, end.Status)
 		return nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"quail/internal/ascii"
 	"quail/internal/order"
 	"quail/internal/prog"
 )
@@ -33,9 +34,9 @@ func (w *writer) message(m order.Message) {
 	case w.json:
 		w.asJSON(m)
 	case wrong != 0:
-		fmt.Fprintf(w.p.Stderr, "%s: %d: %s\n", w.p.Name, m.ID, printable(m.Outcome))
+		fmt.Fprintf(w.p.Stderr, "%s: %d: %s\n", w.p.Name, m.ID, ascii.Printable(m.Outcome, '_'))
 	case w.Verb.Changes() && !w.DryRun:
-		fmt.Fprintf(w.out, "%d: %s\n", m.ID, printable(m.Outcome))
+		fmt.Fprintf(w.out, "%d: %s\n", m.ID, ascii.Printable(m.Outcome, '_'))
 	default:
 		w.text(m)
 	}
@@ -43,12 +44,12 @@ func (w *writer) message(m order.Message) {
 
 // text prints a line about a message, and if it is to be shown its recipients.
 func (w *writer) text(m order.Message) {
-	fmt.Fprintf(w.out, "%d  %s  %s  %d bytes  <%s>  %d left, %d done", m.ID, printable(m.State), date(m.Birth), m.Size, printable(m.Sender), m.Left, m.Done)
+	fmt.Fprintf(w.out, "%d  %s  %s  %d bytes  <%s>  %d left, %d done", m.ID, ascii.Printable(m.State, '_'), date(m.Birth), m.Size, ascii.Printable(m.Sender, '_'), m.Left, m.Done)
 	if m.Bouncing {
 		fmt.Fprint(w.out, ", bouncing")
 	}
 	if m.Outcome != "" {
-		fmt.Fprint(w.out, "  ", printable(m.Outcome))
+		fmt.Fprint(w.out, "  ", ascii.Printable(m.Outcome, '_'))
 	}
 	fmt.Fprintln(w.out)
 	if w.Verb != order.Show {
@@ -64,7 +65,7 @@ func (w *writer) text(m order.Message) {
 		if r.Done {
 			done = "  done"
 		}
-		fmt.Fprintf(w.out, "%s\t%s\t%s\n", done, printable(r.Channel), printable(r.Address))
+		fmt.Fprintf(w.out, "%s\t%s\t%s\n", done, ascii.Printable(r.Channel, '_'), ascii.Printable(r.Address, '_'))
 	}
 	if more := m.Left + m.Done - len(m.Recipients); more > 0 {
 		fmt.Fprintf(w.out, "\tand %d more\n", more)
@@ -119,15 +120,4 @@ func (w *writer) asJSON(m order.Message) {
 		return
 	}
 	w.out.Write(append(b, '\n'))
-}
-
-// printable replaces every byte that is not printable ASCII by an underscore.
-func printable(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c < ' ' || c > '~' {
-			b[i] = '_'
-		}
-	}
-	return string(b)
 }
