@@ -67,14 +67,14 @@ func (c Command) Start() (*Child, error) {
 		if c.As == nil && absent(path) {
 			continue
 		}
-		var process *os.Process
 		program, args, env := limits.Child(c.Dir, paths[i:], c.Args, c.Env)
 		attr.Env = append([]string{}, env...) // nil would stand for ours
-		process, err = os.StartProcess(program, args, attr)
-		if err == nil {
+		process, failed := os.StartProcess(program, args, attr)
+		if failed == nil {
 			return &Child{PID: process.Pid, process: process}, nil
 		}
-		if !prog.KeepSearching(err) {
+		err = prog.Telling(err, failed)
+		if !prog.KeepSearching(failed) {
 			break
 		}
 	}

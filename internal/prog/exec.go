@@ -50,7 +50,7 @@ func (b *Become) exec(p *Process) error {
 	}
 	cause := error(syscall.ENOENT)
 	for _, path := range Candidates(name, b.Env, dir) {
-		cause = limits.Exec(dir, path, b.Args, b.Env)
+		cause = Telling(cause, limits.Exec(dir, path, b.Args, b.Env))
 		if !KeepSearching(cause) {
 			break
 		}
@@ -128,6 +128,15 @@ func Candidates(name string, env Env, dir string) []string {
 		out = append(out, d+"/"+name)
 	}
 	return out
+}
+
+// Telling returns which of two failures along PATH is the one to tell: that there is
+// no such file in another directory says less than that the one found cannot be run.
+func Telling(before, now error) error {
+	if errors.Is(now, syscall.ENOENT) {
+		return before
+	}
+	return now
 }
 
 // KeepSearching reports whether an exec that failed with err lets the search
