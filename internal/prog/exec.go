@@ -50,8 +50,9 @@ func (b *Become) exec(p *Process) error {
 	}
 	cause := error(syscall.ENOENT)
 	for _, path := range Candidates(name, b.Env, dir) {
-		cause = Telling(cause, limits.Exec(dir, path, b.Args, b.Env))
-		if !KeepSearching(cause) {
+		failed := limits.Exec(dir, path, b.Args, b.Env)
+		cause = Telling(cause, failed)
+		if !KeepSearching(failed) {
 			break
 		}
 	}
@@ -130,10 +131,11 @@ func Candidates(name string, env Env, dir string) []string {
 	return out
 }
 
-// Telling returns which of two failures along PATH is the one to tell: that there is
-// no such file in another directory says less than that the one found cannot be run.
+// Telling returns which of two failures along PATH is the one to tell. That there is
+// no such file in another directory, or that this is closed, says less than that the
+// first one found cannot be run.
 func Telling(before, now error) error {
-	if errors.Is(now, syscall.ENOENT) {
+	if errors.Is(now, syscall.ENOENT) || KeepSearching(now) && !errors.Is(before, syscall.ENOENT) {
 		return before
 	}
 	return now
