@@ -58,9 +58,9 @@ func (d *sending) play(scene scene) {
 		case "queue":
 			d.queue(p.text)
 		case "hello":
-			d.pipes[p.words[0]].plan = []step{{"hello", []string{"says"}, p.text}}
+			d.pipes[p.words[0]].plan = []step{{verb: "hello", words: []string{"says"}, text: p.text}}
 		case "local", "remote", "clean":
-			d.pipes[p.verb].plan = append(d.pipes[p.verb].plan, step{p.verb, p.words, d.mine(p.text)})
+			d.pipes[p.verb].plan = append(d.pipes[p.verb].plan, step{verb: p.verb, words: p.words, text: d.mine(p.text)})
 		case "then":
 			d.converse()
 			d.then(scene, p.words)

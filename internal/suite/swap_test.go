@@ -20,12 +20,13 @@ import (
 // heads of the files in testdata/swap say how); here ours are given the same, and have
 // to say and leave the same, byte for byte.
 
-// A step is a line of a recording: a verb, words, and a text, which is all that is
-// quoted.
+// A step is a line of a recording: a verb, words, and strings, which are quoted. text is
+// all of these together.
 type step struct {
-	verb  string
-	words []string
-	text  string
+	verb    string
+	words   []string
+	strings []string
+	text    string
 }
 
 // A scene is a name and what stands below it, after the lines that all scenes begin with.
@@ -76,6 +77,7 @@ func parseStep(line string) (s step, err error) {
 			}
 			line = line[len(quoted):]
 			last, _ = strconv.Unquote(quoted)
+			s.strings = append(s.strings, last)
 			s.text += last
 			continue
 		}
