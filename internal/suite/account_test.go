@@ -41,6 +41,15 @@ func (s *suite) account(user, group string) (uid, gid int) {
 	return number(s.t, account(s.t, "passwd", user)), number(s.t, account(s.t, "group", group))
 }
 
+// number reads a number.
+func number(t testing.TB, s string) (n int) {
+	t.Helper()
+	if _, err := fmt.Sscan(s, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // Recipients that users/cdb does not know are the host's accounts, found by
 // qmail-getpw.
 func TestAccounts(t *testing.T) {

@@ -339,11 +339,3 @@ func (s *suite) unbounced(d disk, p *process) {
 	}
 	s.keeps()
 }
-
-func number(t testing.TB, s string) (n int) {
-	t.Helper()
-	if _, err := fmt.Sscan(s, &n); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
