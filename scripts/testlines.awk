@@ -3,8 +3,8 @@
 # tests that took longest.
 
 /^=== RUN / && $3 !~ /\// { test = $3; n = 0; next }
-/^=== / { next }
-/^ *--- (PASS|SKIP): / && /^-/ {
+/^=== / || /^ +--- (PASS|SKIP): / { next }
+/^--- (PASS|SKIP): / {
 	seconds = substr($4, 2) + 0
 	if (seconds >= 20) slow = slow sprintf("  %7.2f s  %s\n", seconds, $3)
 	test = ""
