@@ -31,6 +31,7 @@
 	}
 	lines = 0
 	print
+	fflush()
 	next
 }
 /^(PASS|FAIL|exit status.*)$/ || /^\?/ { next }
