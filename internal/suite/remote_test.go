@@ -139,9 +139,10 @@ func TestRemoteDialogues(t *testing.T) {
 	s.empty()
 }
 
+// Lines of qmail-send's. What a program says that crashes may stand before one.
 var (
-	reStart = regexp.MustCompile(`(?m)^starting delivery (\d+): msg \d+ to (?:local|remote) (.*)$`)
-	reEnd   = regexp.MustCompile(`(?m)^delivery (\d+): (.*)$`)
+	reStart = regexp.MustCompile(`(?m)starting delivery (\d+): msg \d+ to (?:local|remote) (.*)$`)
+	reEnd   = regexp.MustCompile(`(?m)delivery (\d+): ((?:success|failure|deferral|report mangled).*)$`)
 )
 
 // outcomes returns what the log says of the ended deliveries to each recipient.
