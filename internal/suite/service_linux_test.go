@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -82,7 +83,9 @@ func supervised(t *testing.T, tools, argv []string, stop func(program *os.Proces
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	end := sync.OnceFunc(func() { stop(cmd.Process, services, path) })
 	t.Cleanup(func() {
+		end() // or they would start again what the test ends
 		endAll()
 		cmd.Process.Kill()
 		cmd.Wait()
@@ -103,7 +106,7 @@ func supervised(t *testing.T, tools, argv []string, stop func(program *os.Proces
 	}
 	s.inject("x@"+me, "joe@"+me, "Subject: supervised\n\n")
 	eventually(t, "both messages", func() bool { return len(s.mail("u/joe/Maildir")) == 2 })
-	stop(cmd.Process, services, path)
+	end()
 	s.allEnd()
 	for name, line := range map[string]string{"qmail-send": " status: exiting\n", "qmail-smtpd": " tcpserver: end "} {
 		current := s.path("log/" + name + "/current")
