@@ -64,14 +64,22 @@ func TestReuseBounds(t *testing.T) {
 }
 
 func TestIdleBounds(t *testing.T) {
+	list := crowd(maxIdleHost + 5)
+	var needed atomic.Int32
+	all := make(chan struct{}) // are needed at once
 	s := (&sink{answer: func(_ *caller, command string) string {
 		if command == "DATA" {
-			time.Sleep(300 * time.Millisecond) // so that all are needed at once
+			if needed.Add(1) == int32(len(list)) {
+				close(all)
+			}
+			select {
+			case <-all:
+			case <-time.After(20 * time.Second): // then there are too few, which is told below
+			}
 		}
 		return ""
 	}}).start(t)
 	r := s.keeping(t, nil)
-	list := crowd(maxIdleHost + 5)
 	for i := range list {
 		list[i].sender = fmt.Sprint(i)
 	}

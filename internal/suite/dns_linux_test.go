@@ -109,30 +109,41 @@ var destinations = []struct{ domain, want string }{
 	{"127.0.0.1", itsMe},
 }
 
-// Where mail goes when a real name server is asked.
-func TestDNS(t *testing.T) {
+// named installs a suite on a host in a network of its own, beside one with a name server
+// that knows the records. The options are those of resolv.conf.
+func named(t *testing.T, records, options string) (s *suite, n network, ok bool) {
+	t.Helper()
 	if !asRoot(t, "makes a network of its own") {
-		return
+		return nil, n, false
 	}
 	nsd, ok := tool(t, "nsd")
 	if !ok {
-		return
+		return nil, n, false
 	}
-	s := install(t)
-	s.write("resolv.conf", "nameserver 192.0.2.53\n")
-	network := newNetwork(t, s.path("resolv.conf"))
-	network.here.addresses("veth0", myself+"/24", "2001:db8::1/64")
-	network.there.addresses("veth1", "192.0.2.53/24", accepts4+"/24", refuses+"/24", accepts6+"/64", "2001:db8::11/64")
+	s = install(t)
+	s.write("resolv.conf", "nameserver 192.0.2.53\n"+options)
+	n = newNetwork(t, s.path("resolv.conf"))
+	n.here.addresses("veth0", myself+"/24", "2001:db8::1/64")
+	n.there.addresses("veth1", "192.0.2.53/24", accepts4+"/24", refuses+"/24", accepts6+"/64", "2001:db8::11/64")
+	n.there.nsd(nsd, "192.0.2.53", records)
+	s.inside = n.here.enter()
+	return s, n, true
+}
+
+// Where mail goes when a real name server is asked.
+func TestDNS(t *testing.T) {
 	big := strings.Builder{} // an answer that only TCP can carry
 	for i := range 60 {
 		fmt.Fprintf(&big, "big.test MX %d a-mail-exchanger-with-a-rather-long-name-%d.test.\n", 100+i, i)
 	}
-	network.there.nsd(nsd, "192.0.2.53", zone+big.String()+"big.test MX 1 well.test.\n")
+	s, network, ok := named(t, zone+big.String()+"big.test MX 1 well.test.\n", "")
+	if !ok {
+		return
+	}
 	four, six := network.there.serve(accepts4+":25", nil), network.there.serve("["+accepts6+"]:25", nil)
 	s.control("timeoutconnect", "1\n")
 	s.control("concurrencyremote", "50\n")
 	s.control("smtproutes", ".routed.test:relay.test\n")
-	s.inside = network.here.enter()
 	s.start()
 	var recipients []string
 	for _, r := range destinations {
@@ -159,20 +170,10 @@ func safeOutcome(s string) string {
 
 // tcpserver asks the name server who a client is.
 func TestDNSNamesOfClients(t *testing.T) {
-	if !asRoot(t, "makes a network of its own") {
-		return
-	}
-	nsd, ok := tool(t, "nsd")
+	s, network, ok := named(t, zone, "")
 	if !ok {
 		return
 	}
-	s := install(t)
-	s.write("resolv.conf", "nameserver 192.0.2.53\n")
-	network := newNetwork(t, s.path("resolv.conf"))
-	network.here.addresses("veth0", myself+"/24")
-	network.there.addresses("veth1", "192.0.2.53/24", accepts4+"/24", refuses+"/24")
-	network.there.nsd(nsd, "192.0.2.53", zone)
-	s.inside = network.here.enter()
 	s.start()
 	s.spawn(s.log, nil, "bin/tcpserver", "-p", "-R", "-u", account(t, "passwd", "qmaild"), "-g", account(t, "group", "nofiles"), myself, "25", s.path("bin/qmail-smtpd"))
 	for i, c := range []struct{ from, name string }{{accepts4, "well.test"}, {refuses, "unknown"}} {

@@ -12,25 +12,15 @@ import (
 
 // Where mail goes by what a real name server says, and where it is said to go.
 func TestExplainDNS(t *testing.T) {
-	if !asRoot(t, "makes a network of its own") {
-		return
-	}
-	nsd, ok := tool(t, "nsd")
+	s, network, ok := named(t, zone+"fresh.test MX 10 well.test.\nfresh6.test MX 10 well.test.\nfresh6.test MX 20 six.test.\n", "")
 	if !ok {
 		return
 	}
-	s := install(t)
-	s.write("resolv.conf", "nameserver 192.0.2.53\n")
-	network := newNetwork(t, s.path("resolv.conf"))
-	network.here.addresses("veth0", myself+"/24", "2001:db8::1/64")
-	network.there.addresses("veth1", "192.0.2.53/24", accepts4+"/24", refuses+"/24", accepts6+"/64", "2001:db8::11/64")
-	network.there.nsd(nsd, "192.0.2.53", zone+"fresh.test MX 10 well.test.\nfresh6.test MX 10 well.test.\nfresh6.test MX 20 six.test.\n")
 	network.there.serve(accepts4+":25", nil)
 	network.there.serve("["+accepts6+"]:25", nil)
 	s.control("timeoutconnect", "1\n")
 	s.control("concurrencyremote", "50\n")
 	s.control("smtproutes", ".routed.test:relay.test\n")
-	s.inside = network.here.enter()
 	s.start()
 	var recipients []string
 	said := map[string]*explain.Address{}

@@ -28,20 +28,10 @@ ns.test A 192.0.2.53
 // Clients are refused as lists at a real name server have it, and as ucspi-tcp's rblsmtpd
 // would. Where all is warm, so is what follows in the chain.
 func TestBlockLists(t *testing.T) {
-	if !asRoot(t, "makes a network of its own") {
-		return
-	}
-	nsd, ok := tool(t, "nsd")
+	s, network, ok := named(t, lists, "options timeout:2 attempts:1\n")
 	if !ok {
 		return
 	}
-	s := install(t)
-	s.write("resolv.conf", "nameserver 192.0.2.53\noptions timeout:2 attempts:1\n")
-	network := newNetwork(t, s.path("resolv.conf"))
-	network.here.addresses("veth0", myself+"/24", "2001:db8::1/64")
-	network.there.addresses("veth1", "192.0.2.53/24", accepts4+"/24", refuses+"/24", accepts6+"/64")
-	network.there.nsd(nsd, "192.0.2.53", lists)
-	s.inside = network.here.enter()
 	s.start()
 	for _, host := range []string{myself, "2001:db8::1"} {
 		s.spawn(s.log, nil, "bin/tcpserver", "-RHl0", "-u", account(t, "passwd", "qmaild"), "-g", account(t, "group", "nofiles"), host, "25",
