@@ -141,6 +141,9 @@ func (sv *server) accept(listener *os.File) error {
 			}
 			next, draining = localsocket.Waiting, true
 		case errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM):
+			if !sv.makeRoom() {
+				return prog.Fail("unable to accept", err)
+			}
 			time.Sleep(firstPause) // until somebody has hung up
 		default:
 			return prog.Fail("unable to accept", err)
@@ -160,6 +163,19 @@ func (sv *server) stop(listener *os.File) {
 	}
 }
 
+// makeRoom hangs up on whoever has no message in hand: callers who keep a connection for
+// later would otherwise keep those from being heard who have something to say now. Without
+// a single connection there is no room to be made.
+func (sv *server) makeRoom() bool {
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	past := sv.p.Now().Add(-time.Second)
+	for c := range sv.idle {
+		c.SetReadDeadline(past)
+	}
+	return sv.slots.anybody()
+}
+
 // connection serves one caller.
 func (sv *server) connection(c localsocket.Caller) {
 	defer sv.open.Done()
@@ -176,7 +192,7 @@ func (sv *server) connection(c localsocket.Caller) {
 }
 
 // await waits for the next message of a connection, and reports whether there is one.
-// What has arrived when we are told to stop is one.
+// What has arrived when we are told to stop, or hang up, is one.
 func (sv *server) await(c *os.File) bool {
 	sv.mu.Lock()
 	stopping := sv.stopping
@@ -193,9 +209,8 @@ func (sv *server) await(c *os.File) bool {
 	}
 	sv.mu.Lock()
 	delete(sv.idle, c)
-	stopping = sv.stopping
 	sv.mu.Unlock()
-	return stopping && localsocket.Arrived(c)
+	return localsocket.Arrived(c)
 }
 
 // message takes one message, and reports whether another one may follow.

@@ -78,6 +78,13 @@ func (s *slots) disconnect(uid int) {
 	}
 }
 
+// anybody reports whether there is a connection.
+func (s *slots) anybody() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open > 0
+}
+
 // fits reports whether one more is not too many, where a user has own, all strangers
 // have theirs, and everybody has total of limit.
 func (s *slots) fits(uid, own, theirs, total, limit int) bool {

@@ -266,7 +266,17 @@ func (c *chaos) limit(pid int, which string, value int) (giveBack func()) {
 	return func() { set(before) } // it may be gone
 }
 
-// descriptors counts those of a process, and says which is the lowest that it has not.
+// lowest returns the lowest descriptor that a process has not.
+func lowest(pid int) (fd int) {
+	for {
+		if _, err := os.Lstat(fmt.Sprintf("/proc/%d/fd/%d", pid, fd)); err != nil {
+			return fd
+		}
+		fd++
+	}
+}
+
+// descriptors counts those of a process.
 func descriptors(pid int) (n int) {
 	entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	return len(entries)
@@ -320,13 +330,15 @@ func (c *chaos) again() {
 	}
 }
 
+// A qmail-queued without a descriptor used to let those who called wait until somebody
+// hung up whose connection was idle: with tcpserver's qmail-smtpd a quarter of an hour.
 func TestChaosDescriptors(t *testing.T) {
 	if warmOnly(t) {
 		return
 	}
 	for _, more := range []int{0, 4} {
 		starve(t, 20, fmt.Sprintf("descriptors but %d", more), func(c *chaos, pid int) func() {
-			return c.limit(pid, "nofile", descriptors(pid)+more)
+			return c.limit(pid, "nofile", lowest(pid)+more)
 		})
 	}
 }
