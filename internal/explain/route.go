@@ -33,16 +33,12 @@ func (e *Explainer) stranger(a *Address, address string) string {
 		m, err = hosts.Find(address)
 	}
 	s := Step{Step: "rcpthosts", Outcome: Applies, Match: m.Key}
-	_, domain, _ := mailaddr.Split(address)
 	switch {
 	case err != nil:
 		s.Outcome, s.Text = Hidden, cause(err)
 	case !m.Allowed:
 		s.Outcome = Refuses
-		s.Text = "refused by SMTP from strangers: neither rcpthosts nor morercpthosts.cdb has " + quoted(domain)
-		if _, set, _ := e.control.List("rcpthosts"); !set {
-			s.Text = "refused by SMTP from strangers: there is no control/rcpthosts"
-		}
+		s.Text = "refused by SMTP from strangers: " + hosts.WhyNot(address, quoted)
 	case m.File == "":
 		s.Text = "accepted by SMTP from strangers: the address has no domain"
 	default:

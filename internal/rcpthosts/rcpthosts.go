@@ -52,6 +52,7 @@ func Records(text io.Reader) iter.Seq2[cdb.Record, error] {
 
 // Rcpthosts holds the domains that a host receives mail for.
 type Rcpthosts struct {
+	there  bool // the list rcpthosts
 	listed control.Map
 	more   string // path of morercpthosts.cdb, "" if there is none
 }
@@ -63,7 +64,7 @@ func Load(dir control.Dir) (*Rcpthosts, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Rcpthosts{listed: listed}
+	h := &Rcpthosts{there: set, listed: listed}
 	if !set {
 		// Differs from qmail: no list means no domain, not any. A lost file must
 		// not make an open relay. morercpthosts.cdb goes unused, as in qmail.
@@ -120,6 +121,16 @@ func (h *Rcpthosts) Find(address string) (Match, error) {
 		return Match{}, nil
 	}
 	return h.inMore(suffixes)
+}
+
+// WhyNot says in words why an address that Find found nothing for is refused, for people
+// who look after the lists. show makes a domain fit to be shown.
+func (h *Rcpthosts) WhyNot(address string, show func(string) string) string {
+	if !h.there {
+		return "there is no control/rcpthosts"
+	}
+	_, domain, _ := mailaddr.Split(address)
+	return "neither rcpthosts nor morercpthosts.cdb has " + show(domain)
 }
 
 // inMore looks for keys in morercpthosts.cdb.

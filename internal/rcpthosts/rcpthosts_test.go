@@ -116,6 +116,26 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// What nothing was found for is explained.
+func TestWhyNot(t *testing.T) {
+	list := "one.example\n"
+	for _, c := range []struct {
+		list *string
+		want string
+	}{
+		{nil, "there is no control/rcpthosts"},
+		{&list, "neither rcpthosts nor morercpthosts.cdb has <Two.example>"},
+	} {
+		h, err := Load(directory(t, c.list, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := h.WhyNot("joe@Two.example", func(s string) string { return "<" + s + ">" }); got != c.want {
+			t.Errorf("WhyNot says %q, want %q", got, c.want)
+		}
+	}
+}
+
 func TestUnreadable(t *testing.T) {
 	empty := ""
 	for _, name := range []string{"rcpthosts", "morercpthosts.cdb"} {

@@ -42,7 +42,9 @@ func ByUID(uid int) string { return fmt.Sprintf("by uid %d", uid) }
 // unless it equals Host but for ASCII case; Info is shown if HasInfo. Both may be
 // empty and shown.
 type Session struct {
-	Protocol string // SMTP, QMTP, QMQP
+	Protocol string // SMTP, QMTP, QMQP; ESMTPA, ESMTPS or ESMTPSA (RFC 3848) with AUTH, TLS or both
+	// Secrecy is the version of TLS and the cipher, with a blank between them, or "".
+	Secrecy  string
 	Host, IP string // of the peer
 	Info     string
 	HasInfo  bool
@@ -62,7 +64,11 @@ func Network(s Session, t time.Time) string {
 	if s.HasInfo {
 		b.WriteString(safe(s.Info) + "@")
 	}
-	b.WriteString(safe(s.IP) + ")\n  by " + safe(s.Local) + " with " + s.Protocol + "; " + Date(t) + "\n")
+	b.WriteString(safe(s.IP) + ")\n  by " + safe(s.Local) + " with " + s.Protocol)
+	if s.Secrecy != "" {
+		b.WriteString(" (" + s.Secrecy + ")")
+	}
+	b.WriteString("; " + Date(t) + "\n")
 	return b.String()
 }
 

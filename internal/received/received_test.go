@@ -35,6 +35,8 @@ func TestNetwork(t *testing.T) {
 			"Received: from a.example (192.0.2.1)\n  by mx.example with SMTP; 5 Jan 2026 04:46:54 -0000\n"},
 		{Session{Protocol: "SMTP", Host: "unknown", IP: "2001:db8::1", Local: "[x]", Helo: "b\r\nX: y", HasHelo: true, HasInfo: true},
 			"Received: from unknown (HELO b??X:?y) (@2001:db8::1)\n  by [x] with SMTP; 5 Jan 2026 04:46:54 -0000\n"},
+		{Session{Protocol: "ESMTPSA", Secrecy: "TLSv1.3 TLS_AES_128_GCM_SHA256", Host: "a.example", IP: "192.0.2.1", Local: "mx.example"},
+			"Received: from a.example (192.0.2.1)\n  by mx.example with ESMTPSA (TLSv1.3 TLS_AES_128_GCM_SHA256); 5 Jan 2026 04:46:54 -0000\n"},
 		// HELO without a name, and a name that only Unicode thinks the same.
 		{Session{Protocol: "SMTP", Host: "k", IP: "::1", Local: "mx.example", HasHelo: true},
 			"Received: from k (HELO ) (::1)\n  by mx.example with SMTP; 5 Jan 2026 04:46:54 -0000\n"},
