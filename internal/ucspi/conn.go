@@ -132,9 +132,15 @@ type Memory interface {
 
 // ReadTo is Read, but borrows the memory when there may be something to read, so
 // that none is held while it waits.
-func (c *Conn) ReadTo(m Memory) (n int, err error) {
-	return c.read(m, c.within(c.timeout))
+func (c *Conn) ReadTo(m Memory) (n int, err error) { return c.ReadWithin(m, c.timeout) }
+
+// ReadWithin is ReadTo with a limit of its own.
+func (c *Conn) ReadWithin(m Memory, timeout time.Duration) (n int, err error) {
+	return c.read(m, c.within(timeout))
 }
+
+// Timeout returns the limit of each wait.
+func (c *Conn) Timeout() time.Duration { return c.timeout }
 
 // Brief is how long it is before a client takes its time.
 const Brief = 100 * time.Millisecond
@@ -215,9 +221,12 @@ func (e end) maxStep() int {
 }
 
 // Write writes all of b.
-func (c *Conn) Write(b []byte) (int, error) {
+func (c *Conn) Write(b []byte) (int, error) { return c.WriteWithin(b, c.timeout) }
+
+// WriteWithin is Write with a limit of its own for each wait.
+func (c *Conn) WriteWithin(b []byte, timeout time.Duration) (int, error) {
 	for done := 0; done < len(b); {
-		n, err := c.writeStep(b[done:min(len(b), done+c.out.maxStep())])
+		n, err := c.writeStep(b[done:min(len(b), done+c.out.maxStep())], timeout)
 		done += n
 		if err != nil {
 			return done, err
@@ -226,16 +235,16 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (c *Conn) writeStep(b []byte) (int, error) {
+func (c *Conn) writeStep(b []byte, timeout time.Duration) (int, error) {
 	if c.out.runtime {
-		return c.writeSome(b)
+		return c.writeSome(b, timeout)
 	}
-	return c.out.step(unix.POLLOUT, c.within(c.timeout), func(fd int) (int, error) { return unix.Write(fd, b) })
+	return c.out.step(unix.POLLOUT, c.within(timeout), func(fd int) (int, error) { return unix.Write(fd, b) })
 }
 
 // writeSome writes what there is room for, waiting for that.
-func (c *Conn) writeSome(b []byte) (n int, err error) {
-	c.out.file.SetWriteDeadline(time.Now().Add(c.within(c.timeout)))
+func (c *Conn) writeSome(b []byte, timeout time.Duration) (n int, err error) {
+	c.out.file.SetWriteDeadline(time.Now().Add(c.within(timeout)))
 	waited := c.out.raw.Write(func(fd uintptr) bool {
 		for {
 			n, err = rawWrite(int(fd), b)
