@@ -429,7 +429,8 @@ func TestManControl(t *testing.T) {
 // TestManControlTable compares the table in qmail-control.5 with the registry.
 func TestManControlTable(t *testing.T) {
 	kinds := map[control.Kind]string{control.KindLine: "line", control.KindNumber: "number",
-		control.KindList: "list", control.KindCompiled: "compiled"}
+		control.KindList: "list", control.KindCompiled: "compiled",
+		control.KindSecrets: "secrets", control.KindPEM: "PEM"}
 	var got, want []string
 	for _, l := range manPages(t)["qmail-control.5"].lines {
 		row, ok := strings.CutPrefix(l.text, ".It Pa ")

@@ -223,6 +223,7 @@ var otherFiles = map[string]string{
 var readCalls = map[string]control.Kind{
 	"Line": control.KindLine, "LineOr": control.KindLine, "Int": control.KindNumber,
 	"List": control.KindList, "Set": control.KindList, "Map": control.KindList,
+	"Secrets": control.KindSecrets, "Text": control.KindPEM,
 }
 
 // TestControlCalls looks at the calls that read a control file: the file must be

@@ -29,7 +29,11 @@ func In(home string) Dir { return Dir(filepath.Join(home, "control")) }
 
 // read returns a file's contents and whether it exists.
 func (d Dir) read(name string) (contents string, exists bool, err error) {
-	b, err := d.readFile(name)
+	return d.readChecked(name, nil)
+}
+
+func (d Dir) readChecked(name string, check func(fd int) error) (contents string, exists bool, err error) {
+	b, err := d.readFile(name, check)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", false, nil
 	}
@@ -41,13 +45,19 @@ func (d Dir) read(name string) (contents string, exists bool, err error) {
 
 // readFile is os.ReadFile without the five system calls by which that finds out that
 // a control file never has to be waited for: some programs read ten and do little else.
-func (d Dir) readFile(name string) (b []byte, err error) {
+// check, if not nil, may find something wrong with the open file.
+func (d Dir) readFile(name string, check func(fd int) error) (b []byte, err error) {
 	path := filepath.Join(string(d), name)
 	var fd int
 	if err := again(func() error { fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0); return err }); err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
+	if check != nil {
+		if err := check(fd); err != nil {
+			return nil, &fs.PathError{Op: "use", Path: path, Err: err}
+		}
+	}
 	for b = make([]byte, 0, 512); ; b = slices.Grow(b, len(b)) {
 		for len(b) < cap(b) {
 			n := 0
@@ -128,17 +138,44 @@ func Number(s string) int {
 	return int(n)
 }
 
+// Text returns a file as it is, for those whose form is not ours.
+func (d Dir) Text(name string) (text string, set bool, err error) { return d.read(name) }
+
 // List returns the lines of a file, trailing spaces and tabs stripped, without
 // those that are then empty or begin with # or NUL. A NUL further on divides a
 // line into items.
 func (d Dir) List(name string) (items []string, set bool, err error) {
 	contents, set, err := d.read(name)
+	return divide(contents), set, err
+}
+
+// ErrExposed is the error about a file of secrets that others than its owner may use.
+var ErrExposed = errors.New("others than its owner may read it: its mode should be 0400")
+
+// Secrets is List for a file that only its owner may read: one with another mode is
+// ErrExposed, since what stands there may be known to anybody. Who can read it and is
+// not root is its owner then.
+func (d Dir) Secrets(name string) (items []string, set bool, err error) {
+	contents, set, err := d.readChecked(name, func(fd int) error {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return err
+		}
+		if st.Mode&0o077 != 0 {
+			return ErrExposed
+		}
+		return nil
+	})
+	return divide(contents), set, err
+}
+
+func divide(contents string) (items []string) {
 	for _, line := range strings.Split(contents, "\n") {
 		if line = trim(line); line != "" && line[0] != '#' && line[0] != 0 {
 			items = append(items, strings.Split(line, "\x00")...)
 		}
 	}
-	return items, set, err
+	return items
 }
 
 // Map is a list looked up without regard to ASCII case.

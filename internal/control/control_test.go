@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -120,5 +121,25 @@ func TestNames(t *testing.T) {
 		if got, err := d.Names(); err == nil {
 			t.Errorf("%s is a directory: %v", name, got)
 		}
+	}
+}
+
+// A file of secrets is of no use where others can read it.
+func TestSecrets(t *testing.T) {
+	d := dir(t, map[string]string{"f": "# mine\na:b:c\n"})
+	for mode, exposed := range map[os.FileMode]bool{0o400: false, 0o600: false, 0o440: true, 0o404: true, 0o420: true, 0o401: true} {
+		if err := os.Chmod(filepath.Join(string(d), "f"), mode); err != nil {
+			t.Fatal(err)
+		}
+		items, set, err := d.Secrets("f")
+		if exposed != errors.Is(err, ErrExposed) || exposed && (items != nil || !strings.Contains(err.Error(), "0400")) {
+			t.Errorf("mode %v: %q, %v, %v", mode, items, set, err)
+		}
+		if !exposed && (len(items) != 1 || items[0] != "a:b:c" || !set || err != nil) {
+			t.Errorf("mode %v: %q, %v, %v", mode, items, set, err)
+		}
+	}
+	if items, set, err := d.Secrets("absent"); items != nil || set || err != nil {
+		t.Errorf("an absent file: %q, %v, %v", items, set, err)
 	}
 }

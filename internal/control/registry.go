@@ -12,6 +12,10 @@ const (
 	KindList
 	// KindCompiled is a cdb file that a program makes from another control file.
 	KindCompiled
+	// KindSecrets is a list whose items end in secrets, which only its owner may read.
+	KindSecrets
+	// KindPEM is certificates, perhaps with keys, in the usual form of text.
+	KindPEM
 )
 
 // Me as a Default means that an absent file stands for what the file me says.
@@ -84,6 +88,8 @@ var Registry = []Setting{
 		Absent: "No effect."},
 	{Name: "remotelimits", Kind: KindList, New: true, Readers: "qmail-remote",
 		Text: "Limit on remote deliveries: %s", Absent: "No limits on deliveries to one host."},
+	{Name: "remotesecrets", Kind: KindSecrets, New: true, Readers: "qmail-remote",
+		Text: "SMTP client has a secret for %s.", Absent: "SMTP client has no secrets."},
 	{Name: "smtpgreeting", Default: Me, Readers: "qmail-smtpd",
 		Text: "SMTP greeting: 220 %s."},
 	{Name: "smtproutes", Kind: KindList, Readers: "qmail-remote",
@@ -94,6 +100,10 @@ var Registry = []Setting{
 		Text: "SMTP client data timeout is %s seconds."},
 	{Name: "timeoutsmtpd", Kind: KindNumber, Default: "1200", Readers: "qmail-smtpd",
 		Text: "SMTP server data timeout is %s seconds."},
+	{Name: "tlscas", Kind: KindPEM, New: true, Readers: "qmail-remote",
+		Text: "SMTP client trusts %s here and no other authority.", Absent: "SMTP client trusts the authorities of the system."},
+	{Name: "tlsroutes", Kind: KindList, New: true, Readers: "qmail-remote",
+		Text: "SMTP client TLS: %s", Absent: "SMTP client uses TLS where it can."},
 	{Name: "virtualdomains", Kind: KindList, Readers: "qmail-send",
 		Text: "Virtual domain: %s", Absent: "No virtual domains."},
 }

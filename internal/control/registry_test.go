@@ -19,7 +19,7 @@ func TestRegistry(t *testing.T) {
 		if s.Kind != KindCompiled && strings.Count(s.Text, "%s") != 1 {
 			t.Errorf("%s: the text %q has not one place for a value", s.Name, s.Text)
 		}
-		if (s.Kind == KindList || s.Kind == KindCompiled) && s.Absent == "" {
+		if s.Kind != KindLine && s.Kind != KindNumber && s.Absent == "" {
 			t.Errorf("%s: no text for an absent list", s.Name)
 		}
 		if _, err := strconv.Atoi(s.Default); s.Kind == KindNumber && err != nil {

@@ -23,7 +23,9 @@ import (
 type Target struct {
 	Host    string
 	Port    uint16
-	Relayed bool // by control/smtproutes: no MX records, and even to myself
+	Relayed bool   // by control/smtproutes: no MX records, and even to myself
+	User    string // to log in there as; "" for nobody
+	TLS     Policy // for whoever has looked that up, see Policies
 }
 
 // Key returns what is the same for all spellings of a target.
@@ -51,25 +53,38 @@ func Route(routes control.Map, host string, port uint16) (Target, Rule) {
 		}
 		rule := Rule{true, key, route}
 		if route == "" {
-			return Target{host, port, false}, rule
+			return Target{Host: host, Port: port}, rule
 		}
 		relay, digits, hasPort := cutPort(route)
+		t := Target{Host: relay, Port: port, Relayed: true}
 		if hasPort {
 			// As the original's scanner does: no digits are 0, and of a number that
 			// does not fit the low bits count.
-			n, _ := scan(digits)
-			port = uint16(n)
+			n, length := scan(digits)
+			t.Port, t.User = uint16(n), user(digits[length:])
 		}
-		return Target{relay, port, true}, rule
+		return t, rule
 	}
-	return Target{host, port, false}, Rule{}
+	return Target{Host: host, Port: port}, Rule{}
+}
+
+// user reads what stands behind the number of a port: blanks and the name of a user.
+//
+// Differs from qmail: there it is not read at all, so people may have written comments
+// there.
+func user(s string) string {
+	name := strings.TrimLeft(s, " \t")
+	if name == s || strings.HasPrefix(name, "#") {
+		return ""
+	}
+	return name
 }
 
 // cutPort divides RELAY:PORT.
 //
 // Differs from qmail: an IPv6 address in brackets may be a relay.
 func cutPort(route string) (relay, digits string, hasPort bool) {
-	if end := strings.IndexByte(route, ']'); route[0] == '[' && end > 0 {
+	if end := strings.IndexByte(route, ']'); end > 0 && route[0] == '[' {
 		digits, hasPort = strings.CutPrefix(route[end+1:], ":")
 		if hasPort || end+1 == len(route) {
 			return route[:end+1], digits, hasPort
@@ -134,6 +149,7 @@ func dottedQuad(s string) (netip.Addr, bool) {
 type Candidate struct {
 	Addr netip.Addr
 	Pref int
+	Name string // of the mail exchanger or relay that has the address
 }
 
 // maxCandidates bounds how many addresses one delivery tries, and so how long
@@ -224,7 +240,7 @@ func (f Finder) Find(ctx context.Context, t Target) (w Way, failure *Failure) {
 // exchangers looks up the mail exchangers of host, or host itself if it has none.
 func (f Finder) exchangers(ctx context.Context, w *Way, host string) *Failure {
 	if a, ok := literal(host); ok {
-		w.Candidates = []Candidate{{a, 0}}
+		w.Candidates = []Candidate{{a, 0, a.String()}}
 		return nil
 	}
 	records, err := f.Resolver.MX(ctx, host)
@@ -237,16 +253,16 @@ func (f Finder) exchangers(ctx context.Context, w *Way, host string) *Failure {
 	soft := false
 	for _, mx := range records {
 		e := Exchanger{MX: mx}
-		pref := int(mx.Pref)
+		pref, name := int(mx.Pref), mx.Host
 		if a, ok := literal(mx.Host); ok {
-			e.Addrs, pref = []netip.Addr{a}, 0
+			e.Addrs, pref, name = []netip.Addr{a}, 0, a.String()
 		} else if mx.Host != "" { // else a null MX: no mail here
 			e.Addrs, e.Err = f.Resolver.Addrs(ctx, mx.Host)
 			soft = soft || e.Err != nil && resolve.IsSoft(e.Err)
 		}
 		w.Exchangers = append(w.Exchangers, e)
 		for _, a := range e.Addrs {
-			w.Candidates = append(w.Candidates, Candidate{a, pref})
+			w.Candidates = append(w.Candidates, Candidate{a, pref, name})
 		}
 	}
 	if soft && len(w.Candidates) == 0 {
@@ -258,7 +274,7 @@ func (f Finder) exchangers(ctx context.Context, w *Way, host string) *Failure {
 // addresses looks up host itself.
 func (f Finder) addresses(ctx context.Context, w *Way, host string) *Failure {
 	if a, ok := literal(host); ok {
-		w.Candidates = []Candidate{{a, 0}}
+		w.Candidates = []Candidate{{a, 0, a.String()}}
 		return nil
 	}
 	addrs, err := f.Resolver.Addrs(ctx, host)
@@ -269,7 +285,7 @@ func (f Finder) addresses(ctx context.Context, w *Way, host string) *Failure {
 		return noHost(host)
 	}
 	for _, a := range addrs {
-		w.Candidates = append(w.Candidates, Candidate{a, 0})
+		w.Candidates = append(w.Candidates, Candidate{a, 0, host})
 	}
 	return nil
 }

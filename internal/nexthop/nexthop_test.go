@@ -44,6 +44,11 @@ six.example:[::1]:2525
 sixbare.example:[2001:db8::1]
 sixodd.example:[::1]x:25
 quad.example:[127.0.0.1]:27
+user.example:r:587 joe@me.test
+blanks.example:[::1]:587 	 joe doe 	
+comment.example:r:587 # a note
+glued.example:r:587joe
+noport.example:r joe
 noroute
 `
 	if err := os.WriteFile(filepath.Join(dir, "smtproutes"), []byte(routes), 0o644); err != nil {
@@ -57,23 +62,28 @@ noroute
 		host string
 		want Target
 	}{
-		{"a.test", Target{"last.wins", 25, true}},
-		{"A.TEST", Target{"last.wins", 25, true}},
-		{"x.a.test", Target{"dot.test", 26, true}},
-		{".test", Target{"dot.test", 26, true}},
-		{"test", Target{"test", 25, false}}, // .x does not match x
-		{"b.c.test", Target{"b.c.test", 25, false}},
-		{"port.example", Target{"r", 0, true}}, // as the original has it
-		{"big.example", Target{"r", 25, true}},
-		{"letters.example", Target{"r", 0, true}},
-		{"more.example", Target{"r", 25, true}},
-		{"empty.example", Target{"", 26, true}},
-		{"six.example", Target{"[::1]", 2525, true}},
-		{"sixbare.example", Target{"[2001:db8::1]", 25, true}},
-		{"sixodd.example", Target{"[", 0, true}},
-		{"quad.example", Target{"[127.0.0.1]", 27, true}},
-		{"noroute", Target{"noroute", 25, false}},
-		{"", Target{"", 25, false}},
+		{"a.test", Target{Host: "last.wins", Port: 25, Relayed: true}},
+		{"A.TEST", Target{Host: "last.wins", Port: 25, Relayed: true}},
+		{"x.a.test", Target{Host: "dot.test", Port: 26, Relayed: true}},
+		{".test", Target{Host: "dot.test", Port: 26, Relayed: true}},
+		{"test", Target{Host: "test", Port: 25}}, // .x does not match x
+		{"b.c.test", Target{Host: "b.c.test", Port: 25}},
+		{"port.example", Target{Host: "r", Port: 0, Relayed: true}}, // as the original has it
+		{"big.example", Target{Host: "r", Port: 25, Relayed: true}},
+		{"letters.example", Target{Host: "r", Port: 0, Relayed: true}},
+		{"more.example", Target{Host: "r", Port: 25, Relayed: true}},
+		{"empty.example", Target{Host: "", Port: 26, Relayed: true}},
+		{"six.example", Target{Host: "[::1]", Port: 2525, Relayed: true}},
+		{"sixbare.example", Target{Host: "[2001:db8::1]", Port: 25, Relayed: true}},
+		{"sixodd.example", Target{Host: "[", Port: 0, Relayed: true}},
+		{"quad.example", Target{Host: "[127.0.0.1]", Port: 27, Relayed: true}},
+		{"user.example", Target{Host: "r", Port: 587, Relayed: true, User: "joe@me.test"}},
+		{"blanks.example", Target{Host: "[::1]", Port: 587, Relayed: true, User: "joe doe"}},
+		{"comment.example", Target{Host: "r", Port: 587, Relayed: true}},
+		{"glued.example", Target{Host: "r", Port: 587, Relayed: true}},
+		{"noport.example", Target{Host: "r joe", Port: 25, Relayed: true}}, // as the original has it
+		{"noroute", Target{Host: "noroute", Port: 25}},
+		{"", Target{Host: "", Port: 25}},
 	} {
 		if got, _ := Route(list, test.host, 25); got != test.want {
 			t.Errorf("Route(%q) = %v, want %v", test.host, got, test.want)
@@ -81,7 +91,7 @@ noroute
 	}
 	list[""] = "smart:587"
 	for _, host := range []string{"", "test", "any.where", "noroute"} {
-		if got, _ := Route(list, host, 25); got != (Target{"smart", 587, true}) {
+		if got, _ := Route(list, host, 25); got != (Target{Host: "smart", Port: 587, Relayed: true}) {
 			t.Errorf("with a default, Route(%q) = %v", host, got)
 		}
 	}
@@ -232,9 +242,9 @@ func TestWay(t *testing.T) {
 			{MX: resolve.MX{Pref: 20, Host: "b.test"}, Addrs: []netip.Addr{b}},
 			{MX: resolve.MX{Pref: 30, Host: "c.test"}, Addrs: []netip.Addr{six, c}},
 		},
-		Candidates: []Candidate{{a, 10}},
-		Mine:       []Candidate{{b, 20}},
-		PassedOver: []Candidate{{b, 20}, {six, 30}, {c, 30}},
+		Candidates: []Candidate{{a, 10, "a.test"}},
+		Mine:       []Candidate{{b, 20, "b.test"}},
+		PassedOver: []Candidate{{b, 20, "b.test"}, {six, 30, "c.test"}, {c, 30, "c.test"}},
 	}
 	if !reflect.DeepEqual(w, want) {
 		t.Errorf("Find = %+v, want %+v", w, want)
@@ -256,6 +266,9 @@ func FuzzRoute(f *testing.F) {
 		}
 		if !strings.Contains(relay+host, target.Host) {
 			t.Errorf("Route(%q) by %q = %v: a host out of nowhere", host, relay, target)
+		}
+		if target.User != "" && (!strings.HasSuffix(relay, target.User) || !strings.ContainsAny(relay, " \t")) {
+			t.Errorf("Route(%q) by %q = %v: a user out of nowhere", host, relay, target)
 		}
 		if a, ok := literal(target.Host); ok && !a.IsValid() {
 			t.Errorf("literal(%q) = %v", target.Host, a)

@@ -99,15 +99,15 @@ var Dialects = []Foreign{
 	// TLS.
 	{"servercert.pem servercerts certs", "TLS patch, sagredo, qmailtoaster, indimail", Ignored, 0, "qmail-smtpd has no STARTTLS; " + inFront},
 	{"clientca.pem clientcrl.pem", "TLS patch, sagredo, indimail", Dangerous, 0, "no certificate is asked of clients, none lets one relay; " + inFront + ", and set RELAYCLIENT there"},
-	{"clientcert.pem domaincerts", "TLS patch, s/qmail, sagredo, indimail", Ignored, 0, "qmail-remote sends in the clear; a route may lead to a relay that does not"},
+	{"clientcert.pem domaincerts", "TLS patch, s/qmail, sagredo, indimail", Ignored, 0, "qmail-remote shows no certificate of its own; a route may lead to a relay that does"},
 	{"tlshosts", "TLS patch, sagredo, indimail", Dangerous, 0,
-		"mail for hosts that had to show a certificate is sent in the clear to whoever answers; route it by smtproutes to a relay that checks"},
-	{"tlsdestinations tlsadomains", "s/qmail, indimail", Dangerous, 0, "mail for domains that had to be reached by TLS is sent in the clear; route it by smtproutes to a relay that checks"},
-	{"notlshosts notlshosts_auto tlsa.white", "TLS patch, sagredo, indimail", Ignored, 0, "exceptions from what is not done"},
+		"mail for hosts that had to show a certificate is sent to whoever answers; write them into tlsroutes, with verify"},
+	{"tlsdestinations tlsadomains", "s/qmail, indimail", Dangerous, 0, "mail for domains that had to be reached by TLS may be sent in the clear; write them into tlsroutes"},
+	{"notlshosts notlshosts_auto tlsa.white", "TLS patch, sagredo, indimail", Ignored, 0, "TLS is tried and done without where it fails; tlsroutes with none leaves it out"},
 	{"rsa*.pem dh*.pem tlsserverciphers tlsclientciphers tlsservermethod tlsclientmethod", "TLS patch, sagredo, indimail", Ignored, 0, "details of TLS, which the programs do not speak; " + inFront},
 
 	// Passwords and signatures.
-	{"authsender authsenders", "s/qmail, sagredo, AUTH patch", Dangerous, 0, "qmail-remote names no password, so relays that want one refuse the mail and it bounces; use a relay that knows this host by its address"},
+	{"authsender authsenders", "s/qmail, sagredo, AUTH patch", Dangerous, 0, "relays that want a password refuse the mail and it bounces; write user names into smtproutes and secrets into remotesecrets"},
 	{"authservid", "sagredo", Ignored, 0, "no Authentication-Results are written"},
 	{"domainkeys dkim dkimdomains dkimkeys signaturedomains nosignaturedomains signkey signkeystale nosignhosts nosignmydoms", "s/qmail, sagredo, indimail, qmailtoaster", Ignored, 0,
 		"mail goes out unsigned; sign it in QMAILQUEUE's or QMAILREMOTE's place"},

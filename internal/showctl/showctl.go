@@ -9,6 +9,7 @@ package showctl
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -20,6 +21,7 @@ import (
 	"quail/internal/ascii"
 	"quail/internal/conf"
 	"quail/internal/control"
+	"quail/internal/nexthop"
 	"quail/internal/privs"
 	"quail/internal/prog"
 )
@@ -148,6 +150,10 @@ func (v view) describe(s control.Setting) string {
 		return v.describeList(v.inLightOfRcpthosts(s))
 	case s.Kind == control.KindCompiled:
 		return v.describeCompiled(s)
+	case s.Kind == control.KindSecrets:
+		return v.describeSecrets(s)
+	case s.Kind == control.KindPEM:
+		return v.describePEM(s)
 	case s.Kind == control.KindList:
 		return v.describeList(s)
 	case s.Kind == control.KindNumber:
@@ -202,6 +208,41 @@ func (v view) describeList(s control.Setting) string {
 		out.WriteString(sentence(s.Text, item))
 	}
 	return out.String()
+}
+
+// describeSecrets says whose secrets there are, and no more.
+func (v view) describeSecrets(s control.Setting) string {
+	items, set, err := v.dir.Secrets(s.Name)
+	switch {
+	case errors.Is(err, control.ErrExposed):
+		return "Oops! This file is not used: " + control.ErrExposed.Error() + ".\n"
+	case err != nil:
+		return trouble
+	case !set:
+		return isDefault + s.Absent + "\n"
+	}
+	out := "\n"
+	for _, item := range items {
+		if secret, ok := nexthop.ParseSecret(item); ok {
+			out += sentence(s.Text, secret.User+" at "+secret.Relay)
+		} else {
+			out += "Oops! A line is not in form.\n" // it may have a secret all the same
+		}
+	}
+	return out
+}
+
+// describePEM counts certificates.
+func (v view) describePEM(s control.Setting) string {
+	text, set, err := v.dir.Text(s.Name)
+	if err != nil {
+		return trouble
+	}
+	if !set {
+		return isDefault + s.Absent + "\n"
+	}
+	const first = "-----BEGIN CERTIFICATE-----"
+	return sentence(s.Text, fmt.Sprintf("%d certificate(s)", strings.Count(text, first)))
 }
 
 // inLightOfRcpthosts returns s, the setting morercpthosts, with the texts for

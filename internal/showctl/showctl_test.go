@@ -233,15 +233,33 @@ func TestNewFile(t *testing.T) {
 	if err := os.MkdirAll(home+"/control", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	const name = "\nremotelimits: "
-	if out, _, _ := run(t, home); strings.Contains(out, name) {
-		t.Errorf("an absent file is shown: %s", out)
-	}
-	if err := os.WriteFile(home+"/control/remotelimits", []byte("a.test:1\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	const want = name + "\nLimit on remote deliveries: a.test:1\n"
-	if out, _, _ := run(t, home); !strings.Contains(out, want) || strings.Contains(out, "no idea") {
-		t.Errorf("got %s, want %q in it", out, want)
+	for _, c := range []struct {
+		name, contents string
+		mode           os.FileMode
+		want           string
+	}{
+		{"remotelimits", "a.test:1\n", 0o644, "\nLimit on remote deliveries: a.test:1\n"},
+		{"tlsroutes", "a.test:verify\n:may\n", 0o644, "\nSMTP client TLS: a.test:verify\nSMTP client TLS: :may\n"},
+		{"tlscas", "of me\n-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n", 0o644, "SMTP client trusts 1 certificate(s) here and no other authority.\n"},
+		{"remotesecrets", "relay:joe:xyzzy\nxyzzy\n", 0o400, "\nSMTP client has a secret for joe at relay.\nOops! A line is not in form.\n"},
+		{"remotesecrets", "relay:joe:xyzzy\n", 0o440, "Oops! This file is not used: others than its owner may read it: its mode should be 0400.\n"},
+	} {
+		name := "\n" + c.name + ": "
+		if err := os.RemoveAll(home + "/control/" + c.name); err != nil {
+			t.Fatal(err)
+		}
+		if out, _, _ := run(t, home); strings.Contains(out, name) {
+			t.Errorf("an absent file is shown: %s", out)
+		}
+		if err := os.WriteFile(home+"/control/"+c.name, []byte(c.contents), c.mode); err != nil {
+			t.Fatal(err)
+		}
+		out, _, _ := run(t, home)
+		if !strings.Contains(out, name+c.want) || strings.Contains(out, "no idea") {
+			t.Errorf("got %s, want %q in it", out, name+c.want)
+		}
+		if strings.Contains(out, "xyzzy") {
+			t.Errorf("a secret is shown: %s", out)
+		}
 	}
 }
