@@ -64,6 +64,12 @@ const (
 	NoMemory = "-ERR out of memory"
 )
 
+// Capabilities are those of qmail-pop3d, RFC 2449, which hold before the login as well.
+var Capabilities = []string{"TOP", "UIDL", "PIPELINING", "EXPIRE NEVER"}
+
+// CapabilityUTF8 says that UTF8 is understood before the login, and UTF-8 in names.
+const CapabilityUTF8 = "UTF8 USER"
+
 // All is the number of lines that stands for all of them.
 const All = ^uint64(0)
 

@@ -9,10 +9,10 @@ import (
 	"quail/internal/prog"
 )
 
-// login runs the program that checks passwords, which has the connection as long as
-// it lives, with the record on descriptor 3, and returns what the client is to be
-// told after that: nothing if it succeeded.
-func login(p *prog.Process, args []string, record []byte) (refusal string) {
+// login runs the program that checks passwords, which has the connection, in and out,
+// as long as it lives, with the record on descriptor 3, and returns what the client is
+// to be told after that: nothing if it succeeded.
+func login(p *prog.Process, in, out *os.File, env prog.Env, record []byte) (refusal string) {
 	// 1. A pipe, whose two ends no other program gets.
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -20,11 +20,11 @@ func login(p *prog.Process, args []string, record []byte) (refusal string) {
 	}
 	// 2. The program. From now on it may write to the client, and this one must not.
 	child, err := proc.Command{
-		Args:   args,
-		Env:    p.Env,
+		Args:   p.Args[1:],
+		Env:    env,
 		Dir:    p.Dir,
-		Stdin:  p.Stdin,
-		Stdout: p.Stdout,
+		Stdin:  in,
+		Stdout: out,
 		Stderr: p.Stderr,
 		Extra:  []*os.File{r}, // checkpw.Descriptor
 	}.Start()

@@ -1,140 +1,169 @@
-// Package popup greets a POP3 client, takes its name and password and has another
-// program check them, which becomes the POP3 server if they are good. See spec
-// "Receiving mail", section 9.
+// Package popup has the password of a POP3 client checked by another program, which
+// becomes the POP3 server if it is good. See spec "Receiving mail", section 9.
 //
-// It usually runs as root and is the first to hear what strangers say. The session,
-// in this file, turns a few bounded lines into one attempt and touches nothing but
-// the connection; only login.go runs a program, and it parses nothing.
+// It usually runs as root, and never reads what the client sends. Before anything
+// else it starts its other half, qmail-popnet, as a user without rights, which talks
+// with the client and hands over one attempt to log in (package attempt). The
+// connection is touched again only when that has ended: to tell the client that it was
+// refused.
+//
+// A client under TLS is spoken to by qmail-popnet to the end. The program that checks
+// passwords, and the server that it becomes, then have a socket to that instead of the
+// connection.
 package popup
 
 import (
-	"errors"
+	"fmt"
+	"io"
+	"os"
 	"strconv"
-	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"quail/internal/attempt"
 	"quail/internal/checkpw"
-	"quail/internal/pop3"
+	"quail/internal/conf"
+	"quail/internal/privs"
+	"quail/internal/proc"
 	"quail/internal/prog"
 	"quail/internal/ucspi"
 )
 
-// timeout is how long a client may take for each thing that it sends or takes.
+// timeout is how long a client may take to be told that it was refused.
 const timeout = 20 * time.Minute
 
 // ended ends the program. Its status is 1 whatever happened, also after a session
 // that went well.
 var ended = prog.Exit(1)
 
-// Run is qmail-popup.
-func Run(p *prog.Process) error { return run(p, timeout) }
+// program is qmail-popup with the other half as a user, nil for whoever runs it.
+type program struct{ as *privs.Identity }
 
-func run(p *prog.Process, timeout time.Duration) error {
-	conn, err := ucspi.NewConn(p, timeout)
-	if err != nil {
-		return err
-	}
+// Run is qmail-popup.
+func Run(p *prog.Process) error {
 	if len(p.Args) < 2 {
-		say(conn, "-ERR usage: popup hostname subprogram")
+		say(p, p.Stdout, "-ERR usage: popup hostname subprogram")
 		return ended
 	}
-	s := session{
-		conn:      conn,
-		timestamp: "<" + strconv.Itoa(p.PID) + "." + strconv.FormatInt(p.Now().Unix(), 10) + "@" + p.Args[0] + ">",
+	pr := program{}
+	if p.UID == 0 {
+		id, err := privs.Account(conf.UserDaemon, conf.GroupNofiles)
+		if err != nil {
+			return prog.Fail("unable to run qmail-popnet", err)
+		}
+		pr.as = &id
 	}
-	attempt := s.serve()
-	if attempt == nil {
+	return pr.run(p)
+}
+
+// run is the whole of a session, step by step.
+func (pr program) run(p *prog.Process) error {
+	// 1. What the client has to make its digest of. It is made here and stays here:
+	//    who takes the other half over cannot use an old digest again.
+	timestamp := "<" + strconv.Itoa(p.PID) + "." + strconv.FormatInt(p.Now().Unix(), 10) + "@" + p.Args[0] + ">"
+	// 2. The other half, which has the client from here on.
+	half, err := pr.start(p, timestamp)
+	if err != nil {
+		return prog.Fail("unable to run qmail-popnet", err)
+	}
+	defer half.end()
+	// 3. What it hands over, up to the end of that. A client that does not log in
+	//    leaves nothing.
+	record, err := io.ReadAll(io.LimitReader(half.control, attempt.Max+1))
+	if err != nil {
+		return prog.Fail("unable to read from qmail-popnet", err)
+	}
+	if len(record) == 0 {
 		return ended
 	}
-	if refusal := login(p, p.Args[1:], attempt); refusal != "" {
-		say(conn, refusal)
+	a, err := attempt.Parse(record)
+	clear(record)
+	if err != nil {
+		return prog.Fail("unable to believe qmail-popnet", err)
+	}
+	// 4. The program that decides has the client's connection, or what leads to it.
+	in, out := p.Stdin, p.Stdout
+	if a.TLS {
+		in, out = half.data, half.data
+	}
+	env := environment(p.Env, a)
+	if refusal := login(p, in, out, env, checkpw.Record(a.Name, a.Password, timestamp)); refusal != "" {
+		say(p, out, refusal)
 	}
 	return ended
 }
 
-// session is one client that has not logged in.
-type session struct {
-	conn      *ucspi.Conn
-	timestamp string // what the client was greeted with
-	name      string
-	named     bool // there was a USER
-}
-
-// serve talks to the client until it wants to log in, and returns the record of that;
-// nil if it never does.
-func (s *session) serve() []byte {
-	if say(s.conn, pop3.OK+s.timestamp) != nil {
-		return nil
+// environment returns what the server learns of what went before.
+func environment(env prog.Env, a attempt.Attempt) prog.Env {
+	if a.UTF8 {
+		return env.With("POP3UTF8", "on")
 	}
-	for {
-		c, err := pop3.ReadCommand(byByte{s.conn})
-		if err != nil {
-			if errors.Is(err, pop3.ErrLong) {
-				say(s.conn, pop3.NoMemory)
-			}
-			return nil
-		}
-		reply, attempt := s.command(c)
-		if attempt != nil {
-			return attempt
-		}
-		if say(s.conn, reply) != nil || c.Verb == "quit" {
-			return nil
-		}
+	return env.With("POP3UTF8", "off")
+}
+
+// half is the other half, while it runs.
+type half struct {
+	child   *proc.Child
+	control *os.File // it hands over the attempt here, and ends when this does
+	data    *os.File // leads to the client, if that is under TLS
+}
+
+// start starts the other half.
+func (pr program) start(p *prog.Process, timestamp string) (half, error) {
+	control, itsControl, err := pair()
+	if err != nil {
+		return half{}, err
 	}
-}
-
-// capabilities is the answer to CAPA, RFC 2449. What the program behind this one
-// can do is its own to say.
-const capabilities = pop3.OK + "\r\nUSER\r\nPIPELINING\r\n."
-
-// command carries a command out: it is answered, or it is an attempt to log in.
-func (s *session) command(c pop3.Command) (reply string, attempt []byte) {
-	switch c.Verb {
-	case "user":
-		if c.Arg == "" {
-			return pop3.Syntax, nil
-		}
-		s.name, s.named = c.Arg, true
-		return pop3.OK, nil
-	case "pass":
-		if !s.named {
-			return "-ERR USER first", nil
-		}
-		if c.Arg == "" {
-			return pop3.Syntax, nil
-		}
-		return "", checkpw.Record(s.name, c.Arg, s.timestamp)
-	case "apop":
-		name, digest, ok := strings.Cut(c.Arg, " ")
-		if !ok {
-			return pop3.Syntax, nil
-		}
-		return "", checkpw.Record(name, digest, s.timestamp)
-	case "noop", "quit":
-		return pop3.OK, nil
-	case "capa":
-		// Differs from qmail, which knows no CAPA.
-		return capabilities, nil
+	defer itsControl.Close()
+	data, itsData, err := pair()
+	if err != nil {
+		control.Close()
+		return half{}, err
 	}
-	return "-ERR authorization first", nil
+	defer itsData.Close()
+	child, err := proc.Command{
+		Args:   []string{conf.Home + "/bin/qmail-popnet", timestamp},
+		Env:    p.Env,
+		Dir:    "/",
+		Stdin:  p.Stdin,
+		Stdout: p.Stdout,
+		Stderr: p.Stderr,
+		Extra:  []*os.File{itsControl, itsData},
+		As:     pr.as,
+	}.Start()
+	if err != nil {
+		control.Close()
+		data.Close()
+		return half{}, err
+	}
+	return half{child, control, data}, nil
 }
 
-// say sends a line to the client.
-func say(conn *ucspi.Conn, line string) error {
-	_, err := conn.Write([]byte(line + "\r\n"))
-	return err
+// end lets the other half go, and waits for it: it may still have something for the
+// client.
+func (h half) end() {
+	h.control.Close()
+	h.data.Close()
+	h.child.Wait()
 }
 
-// byByte reads one byte at a time.
-//
-// Differs from qmail: what a client sends behind its password is for the program
-// that takes over, and is left in the connection, so that commands may be sent
-// without waiting for replies.
-type byByte struct{ conn *ucspi.Conn }
+// pair returns two sockets that are connected, and that no program inherits unasked.
+func pair() (ours, its *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("unable to make a pair of sockets: %w", err)
+	}
+	unix.CloseOnExec(fds[0])
+	unix.CloseOnExec(fds[1])
+	return os.NewFile(uintptr(fds[0]), "socket"), os.NewFile(uintptr(fds[1]), "socket"), nil
+}
 
-func (r byByte) ReadByte() (byte, error) {
-	var b [1]byte
-	_, err := r.conn.Read(b[:])
-	return b[0], err
+// say sends a line to the client, who is gone if that fails.
+func say(p *prog.Process, out *os.File, line string) {
+	to := *p
+	to.Stdin, to.Stdout = out, out
+	if conn, err := ucspi.NewConn(&to, timeout); err == nil {
+		conn.Write([]byte(line + "\r\n"))
+	}
 }
