@@ -5,23 +5,25 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"sync/atomic"
 )
 
 // Reader looks up records. It holds no position and may be shared.
 type Reader struct {
-	r    io.ReaderAt
-	size int64
+	r      io.ReaderAt
+	size   int64
+	header atomic.Pointer[[headerSize]byte] // once it has been read
 }
 
 // NewReader returns a Reader of the database in the first size bytes of r.
 // Nothing is read before the first lookup.
-func NewReader(r io.ReaderAt, size int64) *Reader { return &Reader{r, size} }
+func NewReader(r io.ReaderAt, size int64) *Reader { return &Reader{r: r, size: size} }
 
 // Find returns the value of the record with that key, the first one added if
 // there are several. An error means that it cannot be known whether there is one.
 func (r *Reader) Find(key string) (value []byte, ok bool, err error) {
 	h := hash(key)
-	table, err := r.pair(int64(h%tables) * pairSize)
+	table, err := r.table(h % tables)
 	if err != nil || table.second == 0 {
 		return nil, false, err
 	}
@@ -47,6 +49,21 @@ func (r *Reader) Find(key string) (value []byte, ok bool, err error) {
 		}
 	}
 	return nil, false, nil
+}
+
+// table returns where the slots of a table are and how many. Most lookups ask for
+// several keys, most of these lead to a table without any: so the header is read once.
+func (r *Reader) table(n uint32) (pair, error) {
+	header := r.header.Load()
+	if header == nil {
+		header = new([headerSize]byte)
+		if err := r.read(header[:], 0); err != nil {
+			return pair{}, err
+		}
+		r.header.Store(header)
+	}
+	at := header[n*pairSize:]
+	return pair{binary.LittleEndian.Uint32(at), binary.LittleEndian.Uint32(at[4:])}, nil
 }
 
 // match returns the value of the record at position pos if its key is key.

@@ -1,6 +1,7 @@
 package tcprules
 
 import (
+	"net/netip"
 	"strings"
 
 	"quail/internal/cdb"
@@ -26,21 +27,39 @@ type Decision struct {
 // Lookup finds the one rule that decides about peer. After an error there is no
 // decision, and the connection must not be served.
 func Lookup(db *cdb.Reader, peer Peer) (Decision, error) {
-	for _, key := range peer.keys() {
-		data, ok, err := db.Find(key)
+	ip, err := netip.ParseAddr(peer.IP)
+	if err == nil && ip.Is6() {
+		// However it is written, and without the interface that it was met on.
+		ip = ip.Unmap().WithZone("")
+		peer.IP = ip.String()
+	}
+	found, err := first(db, peer.exact())
+	if err != nil || found.Matched {
+		return found, err
+	}
+	keys, err := networks(db, ip, peer.IP)
+	if err != nil {
+		return Decision{}, err
+	}
+	return first(db, append(keys, peer.rest()...))
+}
+
+// first returns the decision of the first of the rules that exists.
+func first(db *cdb.Reader, rules []string) (Decision, error) {
+	for _, rule := range rules {
+		data, ok, err := db.Find(rule)
 		if err != nil {
 			return Decision{}, err
 		}
 		if ok {
-			return decision(key, string(data)), nil
+			return decision(rule, string(data)), nil
 		}
 	}
 	return Decision{}, nil
 }
 
-// keys lists the addresses of the rules that can match, the strongest first.
-func (p Peer) keys() []string {
-	var keys []string
+// exact lists the rules for just this peer, the strongest first.
+func (p Peer) exact() (keys []string) {
 	if p.HasInfo {
 		keys = append(keys, p.Info+"@"+p.IP)
 		if p.HasHost {
@@ -51,12 +70,11 @@ func (p Peer) keys() []string {
 	if p.HasHost {
 		keys = append(keys, "="+p.Host)
 	}
-	// Networks, by the dots of their text: 1.2.3. before 1.2. before 1.
-	for i := len(p.IP); i > 0; i-- {
-		if p.IP[i-1] == '.' {
-			keys = append(keys, p.IP[:i])
-		}
-	}
+	return keys
+}
+
+// rest lists the rules by the endings of the peer's name, and those for everybody.
+func (p Peer) rest() (keys []string) {
 	if p.HasHost {
 		for i := range len(p.Host) {
 			if p.Host[i] == '.' {

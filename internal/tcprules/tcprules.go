@@ -1,7 +1,7 @@
 // Package tcprules is the language in which an administrator says which hosts may
 // connect and with what environment: the text that tcprules compiles, and the
 // database in which tcpserver looks a connection up. See spec "Network and
-// supervision tools", A2.
+// supervision tools", A2, and network.go for what has been added to that.
 //
 // The text and the database are the administrator's; the host name and the user
 // name of a connection are the peer's to choose, and none of them can make a
@@ -19,14 +19,23 @@ import (
 )
 
 // SyntaxError says which line of the text is no rule.
-type SyntaxError struct{ Line string }
+type SyntaxError struct {
+	Line   string
+	Reason error // what is wrong with its address, if that is a network
+}
 
-func (e *SyntaxError) Error() string { return "unable to parse this line: " + e.Line }
+func (e *SyntaxError) Error() string {
+	if e.Reason != nil {
+		return "unable to parse this line: " + e.Line + ": " + e.Reason.Error()
+	}
+	return "unable to parse this line: " + e.Line
+}
 
 // Rules returns the records that the rules in text stand for, in order. An error
 // ends the sequence: a *SyntaxError, or that of reading.
 func Rules(text io.Reader) iter.Seq2[cdb.Record, error] {
 	return func(yield func(cdb.Record, error) bool) {
+		var lengths index
 		lines := bufio.NewReader(text)
 		for {
 			line, err := lines.ReadString('\n')
@@ -34,17 +43,23 @@ func Rules(text io.Reader) iter.Seq2[cdb.Record, error] {
 				yield(cdb.Record{}, err)
 				return
 			}
-			addresses, data, ok := parse(strings.TrimRight(line, " \t\n"))
-			if !ok {
-				yield(cdb.Record{}, &SyntaxError{strings.TrimRight(line, " \t\n")})
+			addresses, data, wrong := parse(strings.TrimRight(line, " \t\n"))
+			if wrong != nil {
+				yield(cdb.Record{}, wrong)
 				return
 			}
 			for _, address := range addresses {
+				lengths.add(address)
 				if !yield(cdb.Record{Key: address, Value: data}, nil) {
 					return
 				}
 			}
 			if err == io.EOF {
+				break
+			}
+		}
+		for _, record := range lengths.records() {
+			if !yield(record, nil) {
 				return
 			}
 		}
@@ -53,16 +68,29 @@ func Rules(text io.Reader) iter.Seq2[cdb.Record, error] {
 
 // parse reads "ADDRESS:INSTRUCTIONS". Comments and lines without a colon stand
 // for no record at all.
-func parse(line string) (addresses []string, data string, ok bool) {
+func parse(line string) (addresses []string, data string, err error) {
 	address, instructions, ok := strings.Cut(line, ":")
 	if !ok || line[0] == '#' {
-		return nil, "", true
+		return nil, "", nil
 	}
-	if data, ok = compile(instructions); !ok {
-		return nil, "", false
+	if data, ok = compile(instructions); ok {
+		addresses, ok = expand(address)
 	}
-	addresses, ok = expand(address)
-	return addresses, data, ok
+	if !ok {
+		if address, data, ok, err = parse6(line); !ok {
+			return nil, "", &SyntaxError{line, err}
+		}
+		return []string{address}, data, nil
+	}
+	for i, address := range addresses {
+		if !numeric(address) {
+			continue
+		}
+		if addresses[i], err = network(address); err != nil {
+			return nil, "", &SyntaxError{line, err}
+		}
+	}
+	return addresses, data, nil
 }
 
 // compile turns "allow" or "deny", followed by any number of ,NAME=QVALUEQ where Q

@@ -110,7 +110,8 @@ func TestRules(t *testing.T) {
 
 func TestSyntaxErrors(t *testing.T) {
 	for _, line := range []string{
-		"1.2.3.4:", "1.2.3.4: allow", "1.2.3.4:Allow", "1.2.3.4:allowx", "1.2.3.4:denyallow", "::1:allow",
+		"1.2.3.4:", "1.2.3.4: allow", "1.2.3.4:Allow", "1.2.3.4:allowx", "1.2.3.4:denyallow", "::1", "::1:allow,", "::1:x:allow",
+		"1::g:allow", "fe80::1%eth0:deny", "[::1]:allow", "::1 :allow", "joe@::/8:deny", "::1-2:deny", "10.0.0.0:/9:deny",
 		":allow,", ":allow,A", ":allow,A=", `:allow,A="`, `:allow,A="b`, `:allow,A="b"c`, `:allow,A="b",`,
 		`:allow A="b"`, `:allow="b"`, ":allow,A= b", ":allow,A= b ", // stripping takes a blank that quotes
 		"a-b:deny", "1-b:deny", "1.a-3:deny", "1-2-3:deny", "1 -2:deny", "99999999999999999999-2x:deny",
@@ -228,6 +229,7 @@ func FuzzRules(f *testing.F) {
 	for line := range strings.Lines(string(text)) {
 		f.Add(line)
 	}
+	f.Add("10.0.0.0/9:deny\n2001:db8::/32:allow,A=\"x\"\n::1:deny\njoe@::1:allow\n")
 	name := f.TempDir() + "/cdb"
 	f.Fuzz(func(t *testing.T, text string) {
 		records, err := rules(text)
@@ -238,6 +240,9 @@ func FuzzRules(f *testing.F) {
 		defer file.Close()
 		seen := make(map[string]bool)
 		for _, r := range records {
+			if slices.Contains(indexKeys[:], r.Key) {
+				continue
+			}
 			d := decision(r.Key, r.Value)
 			again, err := rules(source(d))
 			if err != nil || len(again) != 1 || again[0] != (cdb.Record{Value: r.Value}) {
