@@ -1,6 +1,6 @@
 // Command qmail-popnet talks with a POP client until that logs in.
 //
-//	qmail-popnet TIMESTAMP
+//	qmail-popnet HOSTNAME TIMESTAMP
 //
 // It is run by qmail-popup, as qmaild where that runs as root. It greets the client on
 // descriptors 0 and 1 with TIMESTAMP, answers USER, PASS, APOP, CAPA, UTF8, NOOP and QUIT,

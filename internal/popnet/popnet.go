@@ -22,8 +22,10 @@ import (
 	"unicode/utf8"
 
 	"quail/internal/attempt"
+	"quail/internal/conf"
 	"quail/internal/pop3"
 	"quail/internal/prog"
+	"quail/internal/servertls"
 	"quail/internal/ucspi"
 )
 
@@ -44,9 +46,10 @@ var errClient = errors.New("the client has gone")
 type session struct {
 	plain     *ucspi.Conn
 	client    channel // plain or tunnel
-	keys      keys
-	tunnel    tunnel // TLS on plain, if there is
-	timestamp string // what the client was greeted with
+	keys      *servertls.Keys
+	tunnel    *servertls.Conn // TLS on plain, nil before it
+	host      string          // this one
+	timestamp string          // what the client was greeted with
 	name      string
 	named     bool // there was a USER
 	utf8      bool // there was a UTF8
@@ -166,10 +169,10 @@ func (r byByte) ReadByte() (byte, error) {
 }
 
 // Run is qmail-popnet. It is started by qmail-popup.
-func Run(p *prog.Process) error { return run(p, timeout, nil) }
+func Run(p *prog.Process) error { return run(p, timeout) }
 
-func run(p *prog.Process, timeout time.Duration, k keys) error {
-	if len(p.Args) != 1 || len(p.Extra) != 2 || p.Extra[0] == nil || p.Extra[1] == nil {
+func run(p *prog.Process, timeout time.Duration) error {
+	if len(p.Args) != 2 || len(p.Extra) != 2 || p.Extra[0] == nil || p.Extra[1] == nil {
 		return prog.Usage("qmail-popup runs qmail-popnet")
 	}
 	conn, err := ucspi.NewConn(p, timeout)
@@ -177,7 +180,10 @@ func run(p *prog.Process, timeout time.Duration, k keys) error {
 		return err
 	}
 	control, data := p.Extra[0], p.Extra[1]
-	s := &session{plain: conn, client: conn, keys: k, timestamp: p.Args[0], demanding: p.Env.Get("FORCETLS") == "1"}
+	s := &session{
+		plain: conn, client: conn, keys: servertls.New(conf.Home+"/auth/keys", p.Now),
+		host: p.Args[0], timestamp: p.Args[1], demanding: p.Env.Get("FORCETLS") == "1",
+	}
 	// Whoever started this may end at any time, and then there is nobody to log in with.
 	alone := make(chan struct{})
 	go func() {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quail/internal/attempt"
+	"quail/internal/conf"
 	"quail/internal/pop3"
 	"quail/internal/prog"
 )
@@ -30,6 +31,18 @@ const (
 	later     = time.Minute
 )
 
+// TestMain has the programs in a home where no qmail-keys is.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "popnet")
+	if err != nil {
+		panic(err)
+	}
+	conf.Home = dir
+	status := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(status)
+}
+
 // half is a session, and all its other ends.
 type half struct {
 	t                     *testing.T
@@ -38,16 +51,16 @@ type half struct {
 }
 
 // begin starts a session.
-func begin(t *testing.T, timeout time.Duration, k keys, env ...string) *half {
+func begin(t *testing.T, timeout time.Duration, env ...string) *half {
 	t.Helper()
 	client, server := pair(t)
 	control, itsControl := pair(t)
 	data, itsData := pair(t)
-	p := &prog.Process{Args: []string{timestamp}, Env: env, Stdin: server, Stdout: server, Stderr: os.Stderr,
+	p := &prog.Process{Args: []string{"h.example", timestamp}, Env: env, Stdin: server, Stdout: server, Stderr: os.Stderr,
 		Extra: []*os.File{itsControl, itsData}, Now: time.Now}
 	h := &half{t, client, control, data, make(chan error, 1)}
 	go func() {
-		err := p.Call(func(p *prog.Process) error { return run(p, timeout, k) })
+		err := p.Call(func(p *prog.Process) error { return run(p, timeout) })
 		for _, f := range []*os.File{server, itsControl, itsData} {
 			shut(f) // it may be read from to the end of this process
 			f.Close()
@@ -86,7 +99,7 @@ func (h *half) end() error {
 // record that is handed over.
 func talk(t *testing.T, said string, env ...string) (heard, record string) {
 	t.Helper()
-	h := begin(t, later, nil, env...)
+	h := begin(t, later, env...)
 	// The session may end before it has heard all.
 	if _, err := h.client.WriteString(said); err != nil && !errors.Is(err, syscall.EPIPE) {
 		t.Fatal(err)
@@ -161,7 +174,7 @@ func TestTimeout(t *testing.T) {
 		t.Errorf("clients have %v", timeout)
 	}
 	for _, said := range []string{"", "USER a\r\nPASS", strings.Repeat("NOOP\r\n", 1<<20)} {
-		h := begin(t, 50*time.Millisecond, nil)
+		h := begin(t, 50*time.Millisecond)
 		go h.client.WriteString(said)
 		if err := h.end(); err != nil {
 			t.Errorf("%.40q: ended with %v", said, err)
@@ -174,7 +187,7 @@ func TestTimeout(t *testing.T) {
 
 // When the other half has gone there is nobody to log in with.
 func TestAlone(t *testing.T) {
-	h := begin(t, later, nil)
+	h := begin(t, later)
 	_, err := io.ReadFull(h.client, make([]byte, len(greeting)))
 	check(t, err)
 	h.control.Close()
@@ -187,7 +200,7 @@ func TestAlone(t *testing.T) {
 func TestUsage(t *testing.T) {
 	_, its := pair(t)
 	defer its.Close()
-	for _, p := range []*prog.Process{{Args: []string{"x"}}, {Args: []string{"x"}, Extra: []*os.File{its, nil}}, {Extra: []*os.File{its, its}}} {
+	for _, p := range []*prog.Process{{Args: []string{"x", "y"}}, {Args: []string{"x", "y"}, Extra: []*os.File{its, nil}}, {Extra: []*os.File{its, its}}} {
 		p.Stderr = os.Stderr
 		if err := Run(p); err == nil || err.Error() != "qmail-popup runs qmail-popnet" {
 			t.Errorf("%v", err)
@@ -214,7 +227,7 @@ func FuzzSession(f *testing.F) {
 		check(t, err)
 		defer out.Close()
 		control, its := pair(t)
-		p := &prog.Process{Args: []string{timestamp}, Stdin: in, Stdout: out, Stderr: os.Stderr, Extra: []*os.File{its, its}, Now: time.Now}
+		p := &prog.Process{Args: []string{"h.example", timestamp}, Stdin: in, Stdout: out, Stderr: os.Stderr, Extra: []*os.File{its, its}, Now: time.Now}
 		if err := p.Call(Run); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,8 @@
 package popnet
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"syscall"
@@ -8,24 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"quail/internal/pop3"
-	"quail/internal/prog"
-	"quail/internal/ucspi"
+	"quail/internal/servertls"
 )
-
-// keys make TLS of a connection.
-type keys interface {
-	Ready() error // nil if they can
-	Handshake(conn *ucspi.Conn) (tunnel, error)
-}
-
-// tunnel is a connection under TLS.
-type tunnel interface {
-	io.ReadWriteCloser
-}
 
 // mayStartTLS reports whether STLS is offered now.
 func (s *session) mayStartTLS() bool {
-	return s.tunnel == nil && s.keys != nil && s.keys.Ready() == nil
+	return s.tunnel == nil && s.keys.Ready() == nil
 }
 
 // startTLS answers STLS. All that the client said before is forgotten, since somebody
@@ -35,11 +25,11 @@ func (s *session) startTLS() error {
 	if s.say(pop3.OK+"begin TLS negotiation") != nil {
 		return errClient
 	}
-	t, err := s.keys.Handshake(s.plain)
+	tunnel, err := s.keys.Handshake(s.plain, s.host)
 	if err != nil {
-		return prog.Fail("TLS handshake failed", err)
+		return fmt.Errorf("TLS handshake failed: %w", err)
 	}
-	s.tunnel, s.client = t, t
+	s.tunnel, s.client = tunnel, tunnel
 	s.name, s.named, s.utf8, s.demanding = "", false, false, false
 	return nil
 }
@@ -47,18 +37,35 @@ func (s *session) startTLS() error {
 // pass moves what the client sends to the server and what that answers to the client,
 // until the server has ended, or can send nothing any more. A client that has gone, or
 // an other half that has, is the end of the server's input.
-func pass(client tunnel, data *os.File, alone <-chan struct{}) error {
+func pass(client *servertls.Conn, data *os.File, alone <-chan struct{}) error {
 	go func() {
-		io.Copy(data, client)
+		feed(data, client)
 		shut(data)
 	}()
 	go func() {
 		<-alone
 		shut(data)
 	}()
-	io.Copy(client, data)
-	client.Close()
+	if _, err := io.Copy(client, data); err != nil {
+		return nil // there is nobody to be told anything
+	}
+	client.CloseWrite()
 	return nil
+}
+
+// feed moves what the client sends to the server. How long it may be silent is the
+// server's affair.
+func feed(data *os.File, client *servertls.Conn) {
+	var piece [4096]byte
+	for {
+		n, err := client.Read(piece[:])
+		if _, failed := data.Write(piece[:n]); failed != nil {
+			return
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+	}
 }
 
 // shut says that nothing more will be written to a socket.

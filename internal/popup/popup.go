@@ -123,7 +123,7 @@ func (pr program) start(p *prog.Process, timestamp string) (half, error) {
 	}
 	defer itsData.Close()
 	child, err := proc.Command{
-		Args:   []string{conf.Home + "/bin/qmail-popnet", timestamp},
+		Args:   []string{conf.Home + "/bin/qmail-popnet", p.Args[0], timestamp},
 		Env:    p.Env,
 		Dir:    "/",
 		Stdin:  p.Stdin,
