@@ -92,6 +92,7 @@ type step func(response []byte) (challenge []byte, next step, err error)
 type server struct {
 	users Users
 	o     Options
+	fresh string // what is unpredictable about the exchange
 	login string // by the last step
 	next  step
 	done  bool
@@ -131,7 +132,7 @@ func NewServer(mechanism string, u Users, o Options) (Server, error) {
 		if m.name != mechanism || m.plain && !o.TLS || m.bound && len(o.Bindings) == 0 {
 			continue
 		}
-		s := &server{users: u, o: o}
+		s := &server{users: u, o: o, fresh: nonce(o.Random)}
 		s.o.Bindings = slices.Clone(o.Bindings)
 		s.next = m.first(s)
 		return s, nil

@@ -75,6 +75,14 @@ func digest(hash string, b []byte) []byte {
 // nonce returns the printable form of what is unpredictable about an exchange.
 func nonce(random [32]byte) string { return base64.StdEncoding.EncodeToString(random[:24]) }
 
+// decode64 reads base64 in its one form: the library's passes over ends of lines.
+func decode64(s string) ([]byte, error) {
+	if strings.ContainsAny(s, "\r\n") {
+		return nil, ErrFormat
+	}
+	return base64.StdEncoding.Strict().DecodeString(s)
+}
+
 // scramServer is what a server remembers from one message of SCRAM to the next.
 type scramServer struct {
 	*server
@@ -122,7 +130,7 @@ func (s *scramServer) first(response []byte) ([]byte, step, error) {
 		return nil, nil, err
 	}
 	s.login, s.v = login, v
-	s.nonce = clientNonce + nonce(s.o.Random)
+	s.nonce = clientNonce + s.fresh
 	ours := "r=" + s.nonce + ",s=" + base64.StdEncoding.EncodeToString(v.Salt) + ",i=" + strconv.Itoa(v.Iterations)
 	s.messages = bare + "," + ours
 	return []byte(ours), s.final, nil
@@ -198,7 +206,7 @@ func (s *scramServer) final(response []byte) ([]byte, step, error) {
 		return nil, nil, ErrFormat
 	}
 	unproven := string(response[:at])
-	proof, err := base64.StdEncoding.Strict().DecodeString(string(response[at+3:]))
+	proof, err := decode64(string(response[at+3:]))
 	fields := strings.Split(unproven, ",")
 	if err != nil || len(proof) != len(s.v.StoredKey) || len(fields) < 2 {
 		return nil, nil, ErrFormat
