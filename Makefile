@@ -46,7 +46,7 @@ LINK += -X quail/internal/prog.profiles=$(PROFILE)
 endif
 
 # Programs that can be kept warm: their files end with the mark of internal/warm.
-WARM = qmail-getpw qmail-local qmail-remote qmail-smtpd rblsmtpd
+WARM = qmail-getpw qmail-local qmail-remote qmail-smtpd rblsmtpd relay-ctrl-check
 
 # Programs that others of the same sources need not execute: see conf.Mark.
 BUILT = qmail-inject
