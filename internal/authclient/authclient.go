@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 	"time"
 
 	"quail/internal/authwire"
@@ -74,6 +73,9 @@ func (c *Client) Mechanisms(r Request) ([]string, error) {
 		return nil, err
 	}
 	names, ok := a.Offered()
+	if a.Kind == Later {
+		return nil, fmt.Errorf("ask qmail-auth: %s", a.Text)
+	}
 	if !ok {
 		return nil, c.lost(authwire.ErrFormat)
 	}
@@ -184,23 +186,11 @@ func (c *Client) connect() (err error) {
 // start runs a qmail-auth of our own and returns our end of the connection to it. It ends
 // when we hang up.
 func (c *Client) start() (*os.File, error) {
-	syscall.ForkLock.RLock()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err == nil {
-		syscall.CloseOnExec(fds[0])
-		syscall.CloseOnExec(fds[1])
-	}
-	syscall.ForkLock.RUnlock()
+	ours, theirs, err := localsocket.Pair()
 	if err != nil {
-		return nil, os.NewSyscallError("socketpair", err)
+		return nil, err
 	}
-	theirs := os.NewFile(uintptr(fds[1]), "connection of qmail-auth")
 	defer theirs.Close()
-	if err := syscall.SetNonblock(fds[0], true); err != nil {
-		syscall.Close(fds[0])
-		return nil, os.NewSyscallError("fcntl", err)
-	}
-	ours := os.NewFile(uintptr(fds[0]), "connection to qmail-auth")
 	child, err := proc.Command{
 		Args: c.args, Env: c.p.Env, Dir: c.p.Dir, Stdin: theirs, Stdout: c.p.Stderr, Stderr: c.p.Stderr,
 	}.Start()

@@ -2,8 +2,8 @@
 // whose listening end learns from the kernel who has called. It does without package
 // net, which set-uid programs and those of root have no business with.
 //
-// It exists on Linux. Elsewhere every function fails with errors.ErrUnsupported, and
-// whoever wanted to call does without, as where nobody listens.
+// It exists on Linux. Elsewhere every function but Pair fails with errors.ErrUnsupported,
+// and whoever wanted to call does without, as where nobody listens.
 //
 // The caller may be any local user. Only bytes are taken from a connection: nothing
 // here asks the kernel for descriptors that may have come with them, and it closes
@@ -12,6 +12,7 @@ package localsocket
 
 import (
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -52,3 +53,24 @@ func Quiet(c *os.File) bool { return quiet(c) }
 // Dial calls whoever listens at path. A connection of a process that does many things
 // at once must not block a thread, so that is asked for; else it is a blocking one.
 func Dial(path string, many bool) (*os.File, error) { return dial(path, many) }
+
+// Pair returns the two ends of a connection that has no name. Ours must not block a
+// thread; theirs is for a program that is started, and blocks.
+func Pair() (ours, theirs *os.File, err error) {
+	syscall.ForkLock.RLock()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fds[0])
+		syscall.CloseOnExec(fds[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	if err := syscall.SetNonblock(fds[0], true); err != nil {
+		syscall.Close(fds[0])
+		syscall.Close(fds[1])
+		return nil, nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "connection"), os.NewFile(uintptr(fds[1]), "connection of a program"), nil
+}

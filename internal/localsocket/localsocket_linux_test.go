@@ -183,3 +183,28 @@ func TestCloseOnExec(t *testing.T) {
 		}
 	}
 }
+
+func TestPair(t *testing.T) {
+	ours, theirs, err := Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	ours.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if _, err := ours.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("our end knows no deadline: %v", err)
+	}
+	if flags, err := unix.FcntlInt(theirs.Fd(), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK != 0 {
+		t.Errorf("their end: flags %#x, %v", flags, err)
+	}
+	for _, f := range []*os.File{ours, theirs} {
+		if flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+			t.Errorf("%s: flags %#x, %v", f.Name(), flags, err)
+		}
+	}
+	theirs.Close()
+	ours.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := ours.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("after they hung up: %v", err)
+	}
+}

@@ -2,6 +2,5 @@
 
 package privs
 
-// Undumpable has nothing to do: a program that has given up root's rights is not looked
-// into here.
+// Undumpable does nothing: of what this system has for it, nothing is used.
 func Undumpable() error { return nil }
