@@ -1,10 +1,10 @@
 package smtpd
 
 import (
+	"bytes"
 	"strings"
 
 	"quail/internal/fault"
-	"quail/internal/mailaddr"
 	"quail/internal/prog"
 )
 
@@ -12,6 +12,8 @@ import (
 type command struct {
 	verb string // in lower case
 	run  func(s *session, arg string) error
+	// secret, if not nil, is run instead, with an argument of which nothing is left.
+	secret func(s *session, arg []byte) error
 	// held: the reply waits for those to the commands that a pipelining client
 	// has sent along.
 	held bool
@@ -19,37 +21,62 @@ type command struct {
 
 // commands are all that a client can say. There is no need to say HELO first.
 var commands = []command{
-	{"rcpt", (*session).rcpt, true},
-	{"mail", (*session).mailFrom, true},
-	{"data", (*session).data, false},
-	{"quit", (*session).quit, false},
-	{"helo", (*session).hello, false},
-	{"ehlo", (*session).extendedHello, false},
-	{"rset", (*session).reset, true},
-	{"help", saying("214 notqmail home page: https://notqmail.org"), false},
-	{"noop", saying("250 ok"), false},
-	{"vrfy", saying("252 send some mail, i'll try my best"), false},
+	{verb: "rcpt", run: (*session).rcpt, held: true},
+	{verb: "mail", run: (*session).mailFrom, held: true},
+	{verb: "data", run: (*session).data},
+	{verb: "quit", run: (*session).quit},
+	{verb: "helo", run: (*session).hello},
+	{verb: "ehlo", run: (*session).extendedHello},
+	{verb: "rset", run: (*session).reset, held: true},
+	{verb: "help", run: saying("214 notqmail home page: https://notqmail.org")},
+	{verb: "noop", run: saying("250 ok")},
+	{verb: "vrfy", run: saying("252 send some mail, i'll try my best")},
+	{verb: "starttls", run: (*session).startTLS},
+	{verb: "auth", secret: (*session).auth},
 }
 
-var unimplemented = command{"", saying("502 unimplemented (#5.5.1)"), false}
+var unimplemented = command{run: saying(replyUnknown)}
 
 // command does what a line says: a verb, which ends at a space and nothing else,
 // and an argument without the spaces before it. An error ends the session.
-func (s *session) command(line string) error {
+func (s *session) command(line []byte) error {
 	s.queueUp()
-	verb, arg, _ := strings.Cut(line, " ")
-	verb, arg = mailaddr.Lower(verb), strings.TrimLeft(arg, " ")
-	c := unimplemented
+	verb, arg, _ := bytes.Cut(line, []byte{' '})
+	arg = bytes.TrimLeft(arg, " ")
+	c := &unimplemented
 	for i := range commands {
-		if commands[i].verb == verb {
-			c = commands[i]
+		if isVerb(verb, commands[i].verb) {
+			c = &commands[i]
 			break
 		}
 	}
-	if err := c.run(s, arg); err != nil || c.held {
+	if err := c.do(s, arg); err != nil || c.held {
 		return err
 	}
 	return s.flush()
+}
+
+func (c *command) do(s *session, arg []byte) error {
+	if c.secret != nil {
+		return c.secret(s, arg)
+	}
+	return c.run(s, string(arg))
+}
+
+// isVerb reports whether b is a verb, in letters of either case.
+func isVerb(b []byte, verb string) bool {
+	if len(b) != len(verb) {
+		return false
+	}
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != verb[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // saying is a command that does nothing.
@@ -68,6 +95,9 @@ func (s *session) hello(name string) error {
 func (s *session) extendedHello(name string) error {
 	s.reply("250-", s.policy.greeting)
 	s.reply("250-PIPELINING")
+	if err := s.offer(); err != nil {
+		return err
+	}
 	s.reply("250 8BITMIME")
 	return s.remember(name)
 }
@@ -104,7 +134,35 @@ func (s *session) quit(string) error {
 	return prog.Exit(0)
 }
 
+// What an answer to EHLO may have offered.
 const (
+	offersTLS = 1 << iota
+	offersAuth
+)
+
+// offer says what there is for this client beyond what is there for all.
+func (s *session) offer() error {
+	s.offered = 0
+	if s.tls == nil && s.sv.keys.Ready() == nil {
+		s.offered |= offersTLS
+		s.reply("250-STARTTLS")
+	}
+	names, err := s.mechanisms()
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		s.offered |= offersAuth
+		s.reply("250-AUTH ", strings.Join(names, " "))
+	}
+	return nil
+}
+
+const (
+	replyUnknown   = "502 unimplemented (#5.5.1)"
+	replyNeedsTLS  = "530 say STARTTLS first (#5.7.0)"
+	replyNeedsAuth = "530 log in by AUTH first (#5.7.0)"
+
 	replySyntax = "555 syntax error (#5.5.4)"
 	replyNoMail = "503 MAIL first (#5.5.1)"
 )
@@ -116,9 +174,27 @@ func (s *session) mailFrom(arg string) error {
 	switch {
 	case err != nil:
 		return s.die(replyMyIP)
+	case s.policy.forceTLS && s.tls == nil:
+		s.reply(replyNeedsTLS)
+		return nil
+	case s.policy.submission && s.login == nil:
+		s.refused(sender, "", "the client has not logged in")
+		s.reply(replyNeedsAuth)
+		return nil
 	case !ok:
 		s.reply(replySyntax)
 		return nil
+	}
+	if s.login != nil {
+		accounts, err := s.sv.accounts.get(s.p, accountFiles[:], readAccounts)
+		if err != nil {
+			return s.die(replyControls)
+		}
+		if (s.policy.submission || accounts.bound) && !accounts.maySend(s.login.name, sender) {
+			s.refused(sender, "", "control/senderlogins does not give that sender to the login")
+			s.reply("553 sorry, you may not send mail as that address (#5.7.1)")
+			return nil
+		}
 	}
 	s.forget()
 	s.mail, s.sender, s.badSender = true, sender, s.policy.badSender(sender)
@@ -131,8 +207,8 @@ func (s *session) rcpt(arg string) error {
 		s.reply(replyNoMail)
 		return nil
 	}
-	recipient, ok, err := s.address(arg)
-	fault.In(recipient)
+	given, ok, err := s.address(arg)
+	fault.In(given)
 	switch {
 	case err != nil:
 		return s.die(replyMyIP)
@@ -140,14 +216,16 @@ func (s *session) rcpt(arg string) error {
 		s.reply(replySyntax)
 		return nil
 	case s.badSender:
+		s.refused(s.sender, given, "control/badmailfrom has the sender")
 		s.reply("553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)")
 		return nil
 	}
-	recipient, ok, err = s.policy.recipient(recipient)
+	recipient, ok, err := s.policy.recipient(given)
 	switch {
 	case err != nil:
 		return s.die(replyControls)
 	case !ok:
+		s.refused(s.sender, given, s.policy.rcptHosts.WhyNot(given, shown))
 		s.reply("553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)")
 		return nil
 	case len(s.recipients)+len(recipient) >= maxRecipients, !s.claim(len(recipient) + 1):

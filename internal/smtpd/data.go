@@ -27,16 +27,20 @@ func (s *session) data(string) error {
 		s.reply("503 RCPT first (#5.5.1)")
 		return nil
 	}
+	if spent, err := s.spend(bytes.Count(s.recipients, []byte{0})); !spent || err != nil {
+		return err
+	}
 	sender, recipients := s.sender, s.recipients
 	s.forget()
-	m, err := s.sv.queue.Open(s.p)
+	s.messages++
+	m, err := s.sv.queue.Open(s.submitter())
 	if err != nil {
 		s.reply("451 qqt failure (#4.3.0)")
 		return nil
 	}
 	s.reply("354 go ahead")
 	m.WriteString(s.trace())
-	text, err := s.text(m)
+	text, err := s.text(m, s.completion(m, sender))
 	if err != nil {
 		m.Fail()
 		m.Close()
@@ -48,13 +52,28 @@ func (s *session) data(string) error {
 		m.Fail()
 	}
 	m.From(sender)
+	count := bytes.Count(recipients, []byte{0})
 	for len(recipients) > 0 {
 		end := bytes.IndexByte(recipients, 0)
 		m.To(string(recipients[:end]))
 		recipients = recipients[end+1:]
 	}
-	s.reply(s.verdict(m, m.Close(), looping, tooLong))
+	result := m.Close()
+	if result.OK() {
+		s.passed(sender, count, m.QP)
+	}
+	s.reply(s.verdict(m, result, looping, tooLong))
 	return nil
+}
+
+// completion returns what the message goes through on its way to m: nothing, unless
+// this is for submission.
+func (s *session) completion(m *submit.Message, sender string) *completion {
+	if !s.policy.submission {
+		return nil
+	}
+	now := s.p.Now()
+	return newCompletion(m, sender, messageID(now, s.p.PID, s.messages, s.login.idHost), now)
 }
 
 // verdict is the reply to a message. Loops and sizes are reported only now, after
@@ -76,9 +95,27 @@ func (s *session) verdict(m *submit.Message, result envelope.Result, looping, to
 
 // trace returns the Received line.
 func (s *session) trace() string {
-	trace := ucspi.FromEnv(s.p.Env).Session("SMTP") // also after EHLO
+	trace := ucspi.FromEnv(s.p.Env).Session(s.protocol())
+	if s.tls != nil {
+		trace.Secrecy = s.tls.Version() + " " + s.tls.Cipher()
+	}
 	trace.Helo, trace.HasHelo = s.helo, s.greeted
 	return received.Network(trace, s.p.Now())
+}
+
+// protocol is the word for the session in a Received line: SMTP also after EHLO, as qmail
+// has it, and those of RFC 3848 for what qmail does not have. The login is not in it, as
+// the message is for strangers.
+func (s *session) protocol() string {
+	switch {
+	case s.tls != nil && s.login != nil:
+		return "ESMTPSA"
+	case s.tls != nil:
+		return "ESMTPS"
+	case s.login != nil:
+		return "ESMTPA"
+	}
+	return "SMTP"
 }
 
 // textMemory is where a message passes through. It is held while there is something
@@ -106,8 +143,12 @@ func (m *textMemory) Return() {
 
 // text reads the text of a message into m, up to its end. What the client sent
 // after that stays unread. An error ends the session. What goes beyond the limit
-// is read and not stored.
-func (s *session) text(m *submit.Message) (d dottext.Decoder, err error) {
+// is read and not stored. c, if there is one, completes the message.
+func (s *session) text(m *submit.Message, c *completion) (d dottext.Decoder, err error) {
+	var to io.Writer = m
+	if c != nil {
+		to = c
+	}
 	var memory textMemory
 	// What was sent along with DATA is no longer than a buffer, see maxLine.
 	in := memory.Borrow()[:copy(memory.in[:], s.unread)]
@@ -115,15 +156,21 @@ func (s *session) text(m *submit.Message) (d dottext.Decoder, err error) {
 	for {
 		out, n, err := d.Decode(memory.out[:0], in)
 		if s.policy.limit == 0 || d.Size <= s.policy.limit {
-			m.Write(out)
+			to.Write(out)
 		}
 		if err == io.EOF && !s.keep(in[n:], 0) {
 			err = s.die(replyMemory)
 		} else if err == dottext.ErrBareLF {
 			err = s.die(replyBareLF)
 		}
+		if err == io.EOF {
+			clear(in[n:]) // it may begin a login
+		}
 		memory.Return()
 		if err == io.EOF {
+			if c != nil {
+				c.end()
+			}
 			return d, nil
 		} else if err != nil {
 			return d, err

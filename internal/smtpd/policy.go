@@ -14,9 +14,14 @@ type policy struct {
 	*config
 	addresses *addrwatch.Watch // of this host
 
-	limit    int64  // stored bytes of a message; 0 is no limit
-	relaying bool   // this client may send to anybody: RELAYCLIENT is set
-	suffix   string // and that is appended to its recipients
+	limit     int64  // stored bytes of a message; 0 is no limit
+	relaying  bool   // this client may send to anybody: RELAYCLIENT is set, or it has logged in
+	suffix    string // and that is appended to its recipients
+	byAddress bool   // RELAYCLIENT was set
+
+	secure     bool // SMTPS is set: TLS from the first byte
+	forceTLS   bool // FORCETLS is set: no mail without TLS
+	submission bool // SUBMISSION is set: no mail without a login, and only its own
 }
 
 // newPolicy returns what the control files and the environment of a job say.
@@ -25,9 +30,18 @@ func newPolicy(c *config, addresses *addrwatch.Watch, env prog.Env) policy {
 	if text, set := env.Lookup("DATABYTES"); set {
 		p.limit = int64(control.Number(text))
 	}
-	p.suffix, p.relaying = env.Lookup("RELAYCLIENT")
+	p.suffix, p.byAddress = env.Lookup("RELAYCLIENT")
+	p.relaying = p.byAddress
+	_, p.secure = env.Lookup("SMTPS")
+	_, p.submission = env.Lookup("SUBMISSION")
+	force := env.Get("FORCETLS")
+	p.forceTLS = force != "" && force != "0"
 	return p
 }
+
+// loggedIn lets the client send to anybody. What RELAYCLIENT has appended is for those
+// that it names by their address.
+func (p *policy) loggedIn() { p.relaying, p.suffix = true, "" }
 
 // badSender reports whether the administrator wants no mail from sender: it is
 // listed, or @ and its domain are.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -11,8 +12,10 @@ import (
 	"quail/internal/addrwatch"
 	"quail/internal/conf"
 	"quail/internal/control"
+	"quail/internal/keywire"
 	"quail/internal/prog"
 	"quail/internal/rcpthosts"
+	"quail/internal/servertls"
 	"quail/internal/submit"
 	"quail/internal/ucspi"
 	"quail/internal/warm"
@@ -26,9 +29,42 @@ type server struct {
 
 	queue submit.Client
 
+	start sync.Once
+	keys  *servertls.Keys
+	asked asked // of qmail-auth
+
+	config   kept[*config]
+	accounts kept[*accounts]
+}
+
+// kept is what some control files say. They are looked at for each session and read
+// again if one has changed.
+type kept[T any] struct {
 	mu    sync.Mutex
 	stamp control.Stamp
-	kept  *config // what the files with that stamp say
+	value T
+}
+
+// get returns what the files say. Beside an error there is what read returns with one.
+func (k *kept[T]) get(p *prog.Process, files []string, read func(control.Dir) (T, error)) (T, error) {
+	dir := control.In(conf.Home)
+	if !p.Warm {
+		return read(dir)
+	}
+	k.mu.Lock()
+	stamp, value := k.stamp, k.value
+	k.mu.Unlock()
+	if stamp.Valid(dir) {
+		return value, nil
+	}
+	stamp = dir.Stamp(files...)
+	value, err := read(dir)
+	if err == nil && stamp.Settled(p.Now()) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.stamp, k.value = stamp, value
+	}
+	return value, err
 }
 
 // config is what the control files say. It is not changed: sessions share it.
@@ -80,7 +116,12 @@ func (sv *server) run(p *prog.Process) error {
 	if p.Walled && !sv.queue.Ready(p) {
 		return warm.Declined
 	}
-	c, unreadable := sv.configure(p)
+	// Nor what the command line names to check passwords.
+	if p.Warm && hasChecker(p.Args) {
+		return warm.Declined
+	}
+	sv.start.Do(func() { sv.keys = servertls.New(filepath.Join(conf.Home, keywire.Path), p.Now) })
+	c, unreadable := sv.config.get(p, configFiles[:], readConfig)
 	if p.Walled && errors.Is(unreadable, fs.ErrPermission) {
 		return warm.Declined // a link that leads out of the wall, perhaps
 	}
@@ -91,37 +132,14 @@ func (sv *server) run(p *prog.Process) error {
 	case err != nil:
 		return fmt.Errorf("connection: %w", err)
 	}
-	s := &session{p: p, sv: sv, conn: conn, policy: newPolicy(c, &sv.addresses, p.Env)}
+	s := &session{p: p, sv: sv, conn: conn, clear: conn, policy: newPolicy(c, &sv.addresses, p.Env)}
 	if unreadable != nil {
 		return s.step(func() error { return s.die(replyControls) })
 	}
 	return s.step(s.begin)
 }
 
-// configure returns what the control files say. They are looked at for each session and
-// read again if one has changed. Beside an error there is the timeout at least.
-func (sv *server) configure(p *prog.Process) (*config, error) {
-	dir := control.In(conf.Home)
-	if !p.Warm {
-		return readConfig(dir)
-	}
-	sv.mu.Lock()
-	stamp, kept := sv.stamp, sv.kept
-	sv.mu.Unlock()
-	if stamp.Valid(dir) {
-		return kept, nil
-	}
-	stamp = dir.Stamp(configFiles[:]...)
-	c, err := readConfig(dir)
-	if err == nil && stamp.Settled(p.Now()) {
-		sv.mu.Lock()
-		defer sv.mu.Unlock()
-		sv.stamp, sv.kept = stamp, c
-	}
-	return c, err
-}
-
-// readConfig reads the control files.
+// readConfig reads the control files. Beside an error there is the timeout at least.
 func readConfig(dir control.Dir) (*config, error) {
 	c := &config{timeout: defaultTimeout * time.Second}
 	seconds, err := dir.Int("timeoutsmtpd", defaultTimeout)

@@ -96,7 +96,7 @@ func TestControlsChange(t *testing.T) {
 			}
 			age(t)
 		}
-		if sv.kept == nil {
+		if sv.config.value == nil {
 			t.Errorf("with %s %q: nothing is kept", c.file, c.contents)
 		}
 	}

@@ -10,8 +10,10 @@
 // A process may serve one session or thousands, see package warm. What those share is
 // in server.go, and crowd.go keeps each from the others' part of it.
 //
-// Commands are in commands.go, the message text in data.go, addresses in
-// address.go and what the administrator allows in policy.go.
+// Commands are in commands.go, AUTH in auth.go, STARTTLS in secure.go, the message text
+// in data.go, addresses in address.go and what the administrator allows in policy.go and
+// logins.go. Nothing here reads a secret or a private key: qmail-auth and qmail-keys do,
+// which are asked by way of authclient and servertls.
 package smtpd
 
 import (
@@ -22,6 +24,7 @@ import (
 	"time"
 
 	"quail/internal/prog"
+	"quail/internal/servertls"
 	"quail/internal/ucspi"
 	"quail/internal/warm"
 )
@@ -50,11 +53,13 @@ type session struct {
 	sv     *server
 	policy policy
 
-	conn   *ucspi.Conn
-	desk   *desk  // where the rest of these are; nil while there is nothing in them
-	buffer []byte // the desk's, or a larger one
-	unread []byte // what the client has sent, in buffer
-	out    []byte // replies not sent yet
+	conn   channel
+	clear  *ucspi.Conn     // conn, or what is below it
+	tls    *servertls.Conn // conn, if it is that
+	desk   *desk           // where the rest of these are; nil while there is nothing in them
+	buffer []byte          // the desk's, or a larger one
+	unread []byte          // what the client has sent, in buffer
+	out    []byte          // replies not sent yet
 
 	helo       string // the last HELO or EHLO name
 	greeted    bool   // there was one
@@ -62,11 +67,26 @@ type session struct {
 	badSender  bool   // which each RCPT will hear of
 	sender     string
 	recipients []byte // each ended by a NUL
+	messages   int    // begun so far
+
+	offered byte   // what the answer to the last EHLO has offered
+	login   *login // who the client has proven to be; nil before that
+	tries   int    // to prove it, in vain
+	secret  bool   // there may be some of a password on the desk
+	notes   int    // lines in the log
 
 	claimed int  // bytes of memory
 	talk    int  // commands since the last message
 	late    bool // the client has taken too much of its time
 	patient bool // which cannot be waited for but by a goroutine
+}
+
+// channel is a connection, with or without TLS.
+type channel interface {
+	ReadTo(ucspi.Memory) (int, error)
+	ReadSoon(ucspi.Memory) (n int, rest time.Duration, err error)
+	Write([]byte) (int, error)
+	Close()
 }
 
 // desk is the memory that a session needs while there is something to do.
@@ -80,6 +100,11 @@ var desks = sync.Pool{New: func() any { return new(desk) }}
 
 // begin greets the client and serves it.
 func (s *session) begin() error {
+	if s.policy.secure {
+		if err := s.secure(); err != nil {
+			return err
+		}
+	}
 	s.reply("220 ", s.policy.greeting, " ESMTP")
 	if err := s.flush(); err != nil {
 		return err
@@ -90,7 +115,7 @@ func (s *session) begin() error {
 // serve takes commands until the session ends, or until the client takes its time.
 func (s *session) serve() error {
 	for {
-		line, err := s.line()
+		line, err := s.line(s.readCommand)
 		if err != nil {
 			return err
 		}
@@ -120,17 +145,24 @@ func (s *session) step(part func() error) (err error) {
 func (s *session) pause(rest time.Duration) error {
 	return &warm.Pause{
 		Wait: func(resume func()) {
-			waits := s.sv.lounge.Wait(s.conn, rest, func(late bool) {
+			if !s.wait(rest, func(late bool) {
 				s.late = late
 				resume()
-			})
-			if !waits {
+			}) {
 				s.patient = true
 				go resume()
 			}
 		},
 		Then: func(*prog.Process) error { return s.step(s.resume) },
 	}
+}
+
+// wait is that of ucspi.Lounge.
+func (s *session) wait(rest time.Duration, call func(late bool)) bool {
+	if s.tls != nil {
+		return s.tls.Wait(&s.sv.lounge, rest, call)
+	}
+	return s.sv.lounge.Wait(s.clear, rest, call)
 }
 
 // resume goes on after a pause.
@@ -149,13 +181,17 @@ func (s *session) sit() {
 	}
 }
 
-// clear gives the desk back if nothing is left on it.
-func (s *session) clear() {
+// leave gives the desk back if nothing is left on it.
+func (s *session) leave() {
 	if s.desk == nil || len(s.unread)+len(s.out) > 0 {
 		return
 	}
 	if len(s.buffer) > len(s.desk.in) {
 		s.unclaim(len(s.buffer))
+	}
+	if s.secret {
+		clear(s.desk.in[:])
+		s.secret = false
 	}
 	desks.Put(s.desk)
 	s.desk, s.buffer, s.unread, s.out = nil, nil, nil, nil
@@ -164,29 +200,30 @@ func (s *session) clear() {
 // release gives back all that the session has.
 func (s *session) release() {
 	s.unread, s.out = nil, nil
-	s.clear()
+	s.leave()
 	s.unclaim(s.claimed)
 }
 
 // line reads a command line and returns it without its end: LF, or CR LF. A NUL
 // ends the text of the line. Looking for more of it sends the replies, since a
-// client may wait for them.
-func (s *session) line() (string, error) {
+// client may wait for them. The line is in the buffer up to the next one. read is
+// readCommand or, where there must be no pause, readMore.
+func (s *session) line(read func(begun bool) (int, error)) ([]byte, error) {
 	searched := 0
 	for {
 		if lf := bytes.IndexByte(s.unread[searched:], '\n'); lf >= 0 {
 			line := s.unread[:searched+lf]
 			s.unread = s.unread[searched+lf+1:]
 			line, _, _ = bytes.Cut(bytes.TrimSuffix(line, []byte("\r")), []byte{0})
-			return string(line), nil
+			return line, nil
 		}
 		searched = len(s.unread)
 		if searched >= maxLine || searched > 0 && !s.makeRoom() {
-			return "", s.die(replyMemory)
+			return nil, s.die(replyMemory)
 		}
-		n, err := s.readCommand(searched > 0)
+		n, err := read(searched > 0)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		s.unread = s.buffer[:searched+n]
 	}
@@ -209,10 +246,14 @@ func (s *session) keep(b []byte, size int) bool {
 		if len(s.buffer) > len(s.desk.in) {
 			s.unclaim(len(s.buffer))
 		}
+		old := s.buffer
 		s.buffer = make([]byte, size)
 		if !s.claim(size) {
 			return false
 		}
+		s.unread = s.buffer[:copy(s.buffer, b)]
+		clear(old) // it may have been a password
+		return true
 	}
 	s.unread = s.buffer[:copy(s.buffer, b)]
 	return true
@@ -229,32 +270,34 @@ func (m *commandMemory) Borrow() []byte {
 }
 
 // Return gives the desk back if it was taken for this.
-func (m *commandMemory) Return() { (*session)(m).clear() }
+func (m *commandMemory) Return() { (*session)(m).leave() }
 
 // readCommand sends the replies and reads a command, or the rest of one. In a process
 // that serves many a pause may come before one.
 func (s *session) readCommand(begun bool) (int, error) {
-	m := (*commandMemory)(s)
 	if begun || s.patient || !s.p.Warm {
-		return s.read(m)
+		return s.readMore(begun)
 	}
 	if err := s.flush(); err != nil {
 		return 0, err
 	}
-	s.clear()
-	n, rest, err := s.conn.ReadSoon(m)
+	s.leave()
+	n, rest, err := s.conn.ReadSoon((*commandMemory)(s))
 	if rest > 0 {
 		return 0, s.pause(rest)
 	}
 	return s.heard(n, err)
 }
 
+// readMore is readCommand without a pause.
+func (s *session) readMore(bool) (int, error) { return s.read((*commandMemory)(s)) }
+
 // read sends the replies and reads what the client says to them.
 func (s *session) read(m ucspi.Memory) (int, error) {
 	if err := s.flush(); err != nil {
 		return 0, err
 	}
-	s.clear()
+	s.leave()
 	return s.heard(s.conn.ReadTo(m))
 }
 
