@@ -54,7 +54,7 @@ func main() {
 	// gathered.
 	bounds := warm.Bounds{Jobs: 256, Life: 100_000, Memory: 64 << 20, Files: 6, End: end}
 	warm.Main("qmail-remote", run, bounds, sandbox.Around(sandbox.Wall{
-		Read:    []string{"/etc/resolv.conf", conf.Home + "/control"},
+		Read:    append([]string{"/etc/resolv.conf", conf.Home + "/control"}, remote.Bundles...),
 		Write:   []string{conf.Home + "/queue/lock/tcpto"},
 		Network: sandbox.Clients,
 	}))

@@ -5,8 +5,10 @@ import (
 	"sync"
 	"time"
 
+	"quail/internal/ascii"
 	"quail/internal/conf"
 	"quail/internal/control"
+	"quail/internal/nexthop"
 )
 
 // controls are the control files that qmail-remote reads.
@@ -15,11 +17,13 @@ type controls struct {
 	timeoutConnect time.Duration
 	timeoutRemote  time.Duration
 	routes         control.Map
+	policies       nexthop.Policies
+	trust          *trust
 	limits         limits // only in a process of many jobs
 }
 
 // files is what a process of many jobs looks at for each.
-var files = []string{"me", "helohost", "timeoutconnect", "timeoutremote", "smtproutes", "remotelimits"}
+var files = []string{"me", "helohost", "timeoutconnect", "timeoutremote", "smtproutes", "remotelimits", "tlsroutes", "tlscas"}
 
 // settings is the control files as read last.
 type settings struct {
@@ -91,6 +95,14 @@ func readControls() (controls, verdict) {
 	if c.routes, _, err = dir.Map("smtproutes"); err != nil {
 		return c, noControls
 	}
+	lines, _, err := dir.List("tlsroutes")
+	if err != nil {
+		return c, noControls
+	}
+	if c.policies, err = nexthop.ParsePolicies(lines); err != nil {
+		return c, verdict("Z" + ascii.Printable(err.Error(), '?') + ". (#4.3.0)\n")
+	}
+	c.trust = new(trust)
 	return c, ""
 }
 

@@ -31,18 +31,18 @@ type dialer struct {
 }
 
 // first tries the candidates, those of one preference before those of the next.
-func (d *dialer) first(ctx context.Context, candidates []nexthop.Candidate) (net.Conn, verdict) {
+func (d *dialer) first(ctx context.Context, candidates []nexthop.Candidate) (attempt, verdict) {
 	for len(candidates) > 0 {
 		n := 1
 		for n < len(candidates) && candidates[n].Pref == candidates[0].Pref {
 			n++
 		}
-		if conn, v := d.race(ctx, candidates[:n]); v != noConnection {
-			return conn, v
+		if a, v := d.race(ctx, candidates[:n]); v != noConnection {
+			return a, v
 		}
 		candidates = candidates[n:]
 	}
-	return nil, noConnection
+	return attempt{}, noConnection
 }
 
 // attempt is what became of one candidate.
@@ -62,7 +62,7 @@ type attempt struct {
 //
 // Differs from qmail: addresses of one preference are not waited for one after
 // another.
-func (d *dialer) race(ctx context.Context, candidates []nexthop.Candidate) (net.Conn, verdict) {
+func (d *dialer) race(ctx context.Context, candidates []nexthop.Candidate) (attempt, verdict) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan attempt, len(candidates))
@@ -93,12 +93,12 @@ func (d *dialer) race(ctx context.Context, candidates []nexthop.Candidate) (net.
 			running--
 			if v := d.remember(a); v != noConnection {
 				go closeAll(ended, running)
-				return a.conn, v
+				return a, v
 			}
 			due = true
 		}
 	}
-	return nil, noConnection
+	return attempt{}, noConnection
 }
 
 // remember tells the tcpto file how an attempt ended, and what that means: ""

@@ -62,12 +62,12 @@ func TestRace(t *testing.T) {
 	} {
 		d, candidates := racer(t, port, time.Second, c.list...)
 		start := time.Now()
-		conn, v := d.first(context.Background(), candidates)
+		a, v := d.first(context.Background(), candidates)
 		took := time.Since(start)
 		got := ""
-		if conn != nil {
-			got = conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().String()
-			conn.Close()
+		if a.conn != nil {
+			got = a.conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().String()
+			a.conn.Close()
 		}
 		if got != c.want || (v == noConnection) != (c.want == "") {
 			t.Errorf("%s: connected to %q, %q, want %q", c.name, got, v, c.want)
@@ -95,11 +95,11 @@ func TestRaceMemory(t *testing.T) {
 	}
 	d.tcpto.TimedOut(candidates[0].Addr, past.Add(5*time.Minute)) // twice: to be left alone
 	start := time.Now()
-	conn, v := d.first(context.Background(), candidates)
+	a, v := d.first(context.Background(), candidates)
 	if v != "" {
 		t.Fatal(v)
 	}
-	defer conn.Close()
+	defer a.conn.Close()
 	if took := time.Since(start); took > headStart {
 		t.Errorf("took %v over a host to be left alone", took)
 	}

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 
 	"quail/internal/conf"
@@ -158,8 +159,13 @@ func (r *Remote) begin(g *group) (v verdict) {
 	return v
 }
 
-// open connects to the target and says hello.
+// open connects to the target and begins a session. Where TLS is offered, fails and may be
+// done without, that is by a new connection.
 func (r *Remote) open(g *group) (*session, verdict) {
+	terms, v := g.terms()
+	if v != "" {
+		return nil, v
+	}
 	ctx := context.Background()
 	first := g.first
 	finder := nexthop.Finder{Resolver: r.Resolver, Local: r.Local}
@@ -174,26 +180,46 @@ func (r *Remote) open(g *group) (*session, verdict) {
 		now:     first.now,
 		pid:     first.number ^ first.number>>22, // of a warm process its jobs differ in the high bits
 	}
-	conn, v := d.first(ctx, way.Candidates)
+	a, v := d.first(ctx, way.Candidates)
 	if v != "" {
 		return nil, v
 	}
 	// From here on there is no other address to try, whatever happens.
-	s := newSession(conn, g.heloHost, g.timeoutRemote, first.now)
-	if r.Keep != nil {
-		s.texts = &r.Keep.texts
-	}
-	s.target = g.target.Key()
+	terms.name = a.Name
+	s := r.session(g, a.conn, terms)
 	v, err := s.greet()
+	var failed *tlsFailure
+	if errors.As(err, &failed) && !terms.tls.Insists() {
+		s.socket.Close()
+		if a.conn, err = d.dial(ctx, a.Addr); err != nil {
+			return nil, noConnection
+		}
+		terms.tls = nexthop.None
+		s = r.session(g, a.conn, terms)
+		s.note = "Sent without TLS, which failed: " + reason(failed) + ".\n"
+		v, err = s.greet()
+	}
 	if err != nil {
 		s.broken = true
-		v = s.died()
+		if v = s.died(); errors.As(err, &failed) {
+			v = s.noTLS(failed)
+		}
 	}
 	if v != "" {
 		s.quit()
 		return nil, v
 	}
 	return s, ""
+}
+
+// session begins one by a connection that has been made.
+func (r *Remote) session(g *group, conn net.Conn, t terms) *session {
+	s := newSession(conn, g.heloHost, g.timeoutRemote, g.first.now)
+	if r.Keep != nil {
+		s.texts = &r.Keep.texts
+	}
+	s.target, s.terms = g.target.Key(), t
+	return s
 }
 
 // release is done with the group's session, if it has one. One that is left in an

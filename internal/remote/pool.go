@@ -1,6 +1,8 @@
 package remote
 
 import (
+	"errors"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -65,7 +67,7 @@ func (p *pool) take(g *group, most int) bool {
 			return p.await(w, t)
 		case s == nil:
 			return true
-		case s.helo == g.heloHost && s.alive(g.first.now()):
+		case s.helo == g.heloHost && s.terms.trust == g.trusted() && s.alive(g.first.now()):
 			g.session = s
 			return true
 		}
@@ -234,14 +236,23 @@ func (s *session) reusable(now time.Time) bool {
 	return s.usable() && s.used < maxUsed && now.Sub(s.begun) < maxAge
 }
 
+// drained reports whether nothing that the server has said waits inside of TLS.
+func (s *session) drained() bool {
+	if s.secure.SetReadDeadline(s.begun) != nil { // long ago, so nothing is waited for
+		return false
+	}
+	_, err := s.secure.Read(make([]byte, 1))
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
 // alive reports whether an idle session still stands. A server that has anything to
 // say now says that it does not.
 func (s *session) alive(now time.Time) bool {
 	if !s.reusable(now) || s.in.Buffered() > 0 {
 		return false
 	}
-	conn, ok := s.conn.(syscall.Conn)
-	if !ok {
+	conn, ok := s.socket.(syscall.Conn)
+	if !ok || s.secure != nil && !s.drained() {
 		return false
 	}
 	raw, err := conn.SyscallConn()

@@ -82,7 +82,7 @@ func Program() (run func(*prog.Process) error, end func()) {
 
 // outside is what the wall of the process has openings for.
 func outside() control.Stamp {
-	return control.Dir("/").Stamp("etc/resolv.conf", conf.Home+"/control")
+	return control.Dir("/").Stamp("etc/resolv.conf", conf.Home+"/control", bundle())
 }
 
 // Remote is what a delivery uses of its host.
@@ -148,6 +148,7 @@ func (r *Remote) Deliver(p *prog.Process) error {
 		m.end(lineBreak)
 	default:
 		target, _ := nexthop.Route(c.routes, p.Args[0], r.Port)
+		target.TLS, _, _ = c.policies.Of(p.Args[0], target.User)
 		r.take(m, c, target)
 	}
 	if m.err != nil {

@@ -66,17 +66,17 @@ func (r *reply) said() string {
 }
 
 // offers reports whether the reply to EHLO has a line for the extension keyword,
-// which is given in lower case.
-func (r *reply) offers(keyword string) bool {
+// which is given in lower case, and what else stands in that line.
+func (r *reply) offers(keyword string) (parameters []string, ok bool) {
 	lines := strings.Split(string(r.text), "\n")
 	for _, line := range lines[1:] {
 		if len(line) < 4 || line[:3] != "250" {
 			continue
 		}
-		word, _, _ := strings.Cut(line[4:], " ")
+		word, rest, _ := strings.Cut(line[4:], " ")
 		if mailaddr.Lower(word) == keyword {
-			return true
+			return strings.Fields(rest), true
 		}
 	}
-	return false
+	return nil, false
 }

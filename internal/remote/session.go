@@ -2,9 +2,11 @@ package remote
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +34,9 @@ const batch = 50
 // Each method returns an error only for the connection itself: then nothing more
 // can be said to the server. Everything else is a verdict.
 type session struct {
-	conn    net.Conn
+	conn    net.Conn // secure where there is TLS, else socket
+	socket  net.Conn
+	secure  *tls.Conn
 	in      *bufio.Reader
 	helo    string
 	peer    string // the server's address, as reports name it
@@ -42,9 +46,14 @@ type session struct {
 	last     reply // to the last command; empty once it stands in a report
 	critical bool  // the final dot may have arrived and is not answered
 
-	// What the server offers.
+	// What the server offers, by its last reply to EHLO.
 	pipelining bool
 	size       bool
+	starttls   bool
+	auth       []string // mechanisms
+
+	terms terms
+	note  string // for the report on success: what became of TLS, if it was tried
 
 	// What a further transaction has to know.
 	begun   time.Time      // when the connection was made
@@ -59,7 +68,7 @@ type session struct {
 }
 
 func newSession(conn net.Conn, helo string, timeout time.Duration, now func() time.Time) *session {
-	s := &session{conn: conn, helo: helo, timeout: timeout, now: now, begun: now()}
+	s := &session{conn: conn, socket: conn, helo: helo, timeout: timeout, now: now, begun: now()}
 	s.in = bufio.NewReader(s)
 	s.peer = conn.RemoteAddr().String()
 	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
@@ -103,9 +112,11 @@ func (s *session) says(before, after string) verdict {
 // Differs from qmail: if the server is gone already the verdict stands. A message
 // that was accepted is not sent again because its server hung up first.
 func (s *session) quit() {
-	if !s.broken {
-		s.send("QUIT\r\n")
+	if s.broken {
+		s.socket.Close()
+		return
 	}
+	s.send("QUIT\r\n")
 	s.conn.Close()
 }
 
@@ -139,10 +150,27 @@ func (s *session) ask(command string) (code uint64, err error) {
 	return s.answer()
 }
 
-// greet reads the greeting and says hello.
+// greet begins the session up to where mail may go by it. The error may be a
+// tlsFailure.
 //
-// Differs from qmail: EHLO comes first, HELO only where EHLO is refused.
+// Differs from qmail: mail goes by TLS where it can, and behind a name and password
+// where it is to.
 func (s *session) greet() (verdict, error) {
+	if s.terms.tls == nexthop.Implicit {
+		if err := s.handshake(); err != nil {
+			return "", err
+		}
+	}
+	for _, step := range []func() (verdict, error){s.welcome, s.startTLS, s.login} {
+		if v, err := step(); v != "" || err != nil {
+			return v, err
+		}
+	}
+	return "", nil
+}
+
+// welcome reads the greeting and says hello.
+func (s *session) welcome() (verdict, error) {
 	code, err := s.answer()
 	if err != nil {
 		return "", err
@@ -151,12 +179,23 @@ func (s *session) greet() (verdict, error) {
 	if code != greeted {
 		return s.says("ZConnected to ", " but greeting failed"), nil
 	}
-	if code, err = s.ask("EHLO " + s.helo + "\r\n"); err != nil {
+	return s.hello()
+}
+
+// hello asks what the server offers; what it has offered before does not count.
+//
+// Differs from qmail: EHLO comes first, HELO only where EHLO is refused.
+func (s *session) hello() (verdict, error) {
+	code, err := s.ask("EHLO " + s.helo + "\r\n")
+	if err != nil {
 		return "", err
 	}
+	s.pipelining, s.size, s.starttls, s.auth = false, false, false, nil
 	if code == done {
-		s.pipelining = s.last.offers("pipelining")
-		s.size = s.last.offers("size")
+		_, s.pipelining = s.last.offers("pipelining")
+		_, s.size = s.last.offers("size")
+		_, s.starttls = s.last.offers("starttls")
+		s.auth, _ = s.last.offers("auth")
 		return "", nil
 	}
 	if code, err = s.ask("HELO " + s.helo + "\r\n"); err != nil {
@@ -288,7 +327,11 @@ func (s *session) data(t *transaction) (verdict, error) {
 	if code >= failure {
 		return s.says(letter(code), " failed after I sent the message"), nil
 	}
-	return s.says("K", " accepted message"), nil
+	v := s.says("K", " accepted message")
+	if s.note != "" && !strings.HasSuffix(string(v), "\n") {
+		v += "\n" // a long reply has lost its end
+	}
+	return v + verdict(s.note), nil
 }
 
 // text sends the message and the final dot, a small one all at once. If the message
