@@ -31,6 +31,9 @@ var privileged = []struct {
 	{name: "qmail-newu", as: "root, by hand"},
 	{name: "qmail-newmrh", as: "root, by hand"},
 	{name: "qmail-popup", as: "root, on what strangers send"},
+	{name: "relay-ctrl-age", as: "root, where anybody has written"},
+	{name: "relay-ctrl-chdir", as: "root, before tcpserver"},
+	{name: "relay-ctrl-udp", as: "root, on packets of strangers"},
 	{name: "tcpserver", as: "root until it has bound its port", allowed: map[string]string{
 		"net": "listens and looks up names",
 	}},

@@ -10,9 +10,9 @@
 // A login never fails because of this, and a mail session goes on without a grant: what
 // is wrong with the directory is told and no more.
 //
-// Differs from qmail: relay-ctrl has no IPv6, and a client whose address is one could not
-// log in; its check leaves the next program in its directory, closes RELAY_CTRL_DIR_FD
-// before it, and gives it all variables that an entry has.
+// Differs from qmail: relay-ctrl has no IPv6, and a client whose address is one cannot log
+// in; its check leaves the next program in its directory, and closes RELAY_CTRL_DIR_FD
+// before it.
 package grant
 
 import (

@@ -14,8 +14,10 @@
 // The directory may be one that anybody can write to who can reach it: each login writes
 // as the user that it is of. So nothing in it is believed but a regular file, no link is
 // followed, nothing is waited for, and of what is in a file only the two names above count.
-// The original puts whatever an entry has into the environment of the SMTP server, where
-// QMAILQUEUE and PATH decide which programs are run.
+//
+// Differs from qmail: relay-ctrl follows links, waits for the writer of a FIFO, and puts
+// whatever an entry has into the environment of the SMTP server, where QMAILQUEUE and PATH
+// decide which programs are run.
 //
 // Nothing here takes longer because there are many entries, but for Age.
 package relayctl

@@ -65,6 +65,8 @@ var Differences = []Difference{
 		"showctl"},
 	{"tcpserver", "the line with the process id stands before the one that says ok; /etc/hosts counts; wrong users and limits are usage errors; connections beyond what there are descriptors for wait",
 		"peer tcpserver"},
+	{"POP before SMTP", "relay-ctrl's programs know IPv6; relay-ctrl-check leaves the working directory and the descriptor of the directory as they are for the next program, and takes USER and DOMAIN from an entry and no other variable; nothing but a regular file is an entry",
+		"grant relayctl"},
 	{"its companions", "recordio and fixcrio pass on what a program says after it has stopped reading; rblsmtpd looks IPv6 addresses up by their digits; tcpclient and tcp-env know IPv6, and tcpclient tries a host's addresses in the order that suits this one",
 		"dial rblsmtpd relay tcpclient tcpenv"},
 }
