@@ -78,7 +78,7 @@ var Dialects = []Foreign{
 	{"maxrcpt maxrecipients", "sagredo, indimail", Dangerous, 1, "the number of recipients is not limited; tcpserver -c and databytes are limits that there are"},
 	{"brtlimit tarpitcount tarpitdelay earlytalkerdroptime", "sagredo, tarpit patch, indimail", Dangerous, 1, "who guesses recipients is not slowed down or cut off; limit connections by tcpserver"},
 	{"relaymailfrom relaymailfrom.cdb relayclients relaydomains tlsclients", "indimail, TLS patch", Ignored, 0,
-		"who may relay is refused; set RELAYCLIENT in tcpserver's rules"},
+		"who may relay is refused; set RELAYCLIENT in tcpserver's rules, or have people log in by AUTH"},
 	{"greylist.*", "indimail", Ignored, 0, "exceptions from a check that is not made"},
 	{"etrnhosts", "indimail", Ignored, 0, "there is no ETRN"},
 
