@@ -42,7 +42,7 @@ func hasChecker(args []string) bool { return len(args) >= 2 }
 // client returns somebody to ask who the client is. It is to be closed.
 func (s *session) client() *authclient.Client {
 	if hasChecker(s.p.Args) {
-		return authclient.Command(s.p, s.p.Args)
+		return authclient.Command(s.p, s.p.Args[1:])
 	}
 	return authclient.Dial(s.p, filepath.Join(conf.Home, authwire.Path))
 }
