@@ -1,6 +1,6 @@
 // Command tcpserver accepts TCP connections and runs a program for each.
 //
-//	tcpserver [ -1UXpPhHrRoOdDqQv ] [ -c limit ] [ -x rules.cdb ] [ -B banner ]
+//	tcpserver [ -1UXpPhHrRsSoOdDqQv ] [ -c limit ] [ -x rules.cdb ] [ -B banner ]
 //	    [ -g gid ] [ -u uid ] [ -b backlog ] [ -l localname ] [ -t timeout ]
 //	    host port program [ arg ... ]
 //
@@ -32,6 +32,9 @@
 //	-l localname  value of TCPLOCALHOST, instead of asking for it
 //	-r, -R        ask the client's ident server for the user (default), or do not
 //	-t timeout    seconds that ident server has in all (26)
+//
+//	-s, -S        have qmail-tls shake hands with the client before program is run, or do
+//	              not (default); there is no banner with -s
 //
 // A program that can be kept running between connections is (package warm): many
 // connections are then served by one process, and the numbers in the log, above all

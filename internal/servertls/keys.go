@@ -167,8 +167,18 @@ func (k *Keys) keep(conn *os.File) {
 // choice is the certificate of one handshake.
 type choice struct {
 	set  *set
-	name string            // of the server, where the client names none
-	leaf *x509.Certificate // what was chosen
+	name string // of the server, where the client names none
+	// What was chosen for a new session, and what the one began with that was offered to
+	// be resumed. TLS 1.2 may have both, and makes a new session nevertheless.
+	fresh, resumed *x509.Certificate
+}
+
+// leaf returns the certificate that the client knows the server by.
+func (c *choice) leaf(resumed bool) *x509.Certificate {
+	if resumed {
+		return c.resumed
+	}
+	return c.fresh
 }
 
 // config returns what crypto/tls needs for one handshake. A ticket says which certificate
@@ -186,9 +196,9 @@ func (k *Keys) config(c *choice) *tls.Config {
 	k.mu.Unlock()
 	config.GetCertificate = c.pick
 	config.WrapSession = func(s tls.ConnectionState, session *tls.SessionState) ([]byte, error) {
-		if c.leaf != nil {
-			id := keywire.Certificate(c.leaf.Raw)
-			session.Extra = append(session.Extra, id[:])
+		if leaf := c.leaf(s.DidResume); leaf != nil {
+			id := keywire.Certificate(leaf.Raw)
+			session.Extra = [][]byte{id[:]}
 		}
 		return config.EncryptTicket(s, session)
 	}
@@ -207,7 +217,7 @@ func (k *Keys) config(c *choice) *tls.Config {
 func (c *choice) resume(extra [][]byte) bool {
 	for _, cert := range c.set.certs {
 		if id := cert.PrivateKey.(signer).id; len(extra) == 1 && bytes.Equal(extra[0], id[:]) {
-			c.leaf = cert.Leaf
+			c.resumed = cert.Leaf
 			return true
 		}
 	}
@@ -232,7 +242,7 @@ func (c *choice) pick(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		func(*tls.Certificate) bool { return true },
 	} {
 		if i := slices.IndexFunc(c.set.certs, suits); i >= 0 {
-			c.leaf = c.set.certs[i].Leaf
+			c.fresh = c.set.certs[i].Leaf
 			return c.set.certs[i], nil
 		}
 	}

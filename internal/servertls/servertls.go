@@ -58,7 +58,7 @@ func (k *Keys) Handshake(conn *ucspi.Conn, name string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{wire: &wire{conn: conn, now: k.now, last: k.now().Add(HandshakeTime)}}
+	c := &Conn{wire: &wire{conn: conn, now: k.now, reads: conn.Timeout(), writes: conn.Timeout(), last: k.now().Add(HandshakeTime)}}
 	choice := &choice{set: set, name: name}
 	c.tls = tls.Server(c.wire, k.config(choice))
 	if err := c.tls.Handshake(); err != nil {
@@ -70,7 +70,7 @@ func (k *Keys) Handshake(conn *ucspi.Conn, name string) (*Conn, error) {
 	c.wire.last = time.Time{}
 	s := c.tls.ConnectionState()
 	c.state = state{tls.VersionName(s.Version), tls.CipherSuiteName(s.CipherSuite), hostName(s.ServerName)}
-	c.server = choice.leaf
+	c.server = choice.leaf(s.DidResume)
 	return c, nil
 }
 
@@ -104,9 +104,10 @@ func (c *Conn) Bindings() []sasl.Binding {
 	return tlsbinding.Of(&s, c.server)
 }
 
-// SetTimeouts changes how long each wait for the client may last. No other goroutine may
-// use the connection meanwhile.
-func (c *Conn) SetTimeouts(timeout time.Duration) { c.wire.timeout = timeout }
+// SetTimeouts changes how long each wait for the client may last, before something of
+// it comes and before it takes something. No other goroutine may use the connection
+// meanwhile.
+func (c *Conn) SetTimeouts(read, write time.Duration) { c.wire.reads, c.wire.writes = read, write }
 
 // Limit is that of ucspi.Conn.
 func (c *Conn) Limit(total time.Duration) { c.wire.conn.Limit(total) }
@@ -139,7 +140,7 @@ func (b owned) Return()        {}
 // ReadTo is that of ucspi.Conn.
 func (c *Conn) ReadTo(m ucspi.Memory) (int, error) {
 	if !c.Pending() {
-		if err := c.wire.fill(c.wire.patience()); err != nil {
+		if err := c.wire.fill(c.wire.patience(c.wire.reads)); err != nil {
 			return 0, c.ended(err)
 		}
 	}
@@ -154,7 +155,7 @@ func (c *Conn) ReadTo(m ucspi.Memory) (int, error) {
 
 // ReadSoon is that of ucspi.Conn.
 func (c *Conn) ReadSoon(m ucspi.Memory) (n int, rest time.Duration, err error) {
-	if timeout := c.wire.patience(); !c.Pending() && timeout > ucspi.Brief {
+	if timeout := c.wire.patience(c.wire.reads); !c.Pending() && timeout > ucspi.Brief {
 		err := c.wire.fill(ucspi.Brief)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return 0, timeout - ucspi.Brief, nil

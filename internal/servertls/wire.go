@@ -21,11 +21,11 @@ var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 // time: then it holds nothing that it has not looked at, and whether anything is unread
 // can be seen here.
 type wire struct {
-	conn    *ucspi.Conn
-	now     func() time.Time
-	timeout time.Duration // in place of the connection's, if not 0
-	last    time.Time     // when the handshake must be over; zero after it
-	goodbye bool          // crypto/tls takes its leave
+	conn          *ucspi.Conn
+	now           func() time.Time
+	reads, writes time.Duration // how long each wait may last
+	last          time.Time     // when the handshake must be over; zero after it
+	goodbye       bool          // crypto/tls takes its leave
 
 	chunk    *[chunkSize]byte // nil if nothing is unread
 	from, to int              // what is unread of it
@@ -35,12 +35,8 @@ type wire struct {
 	body  int     // bytes of the record that are to follow
 }
 
-// patience is how long a wait may last.
-func (w *wire) patience() time.Duration {
-	timeout := w.timeout
-	if timeout == 0 {
-		timeout = w.conn.Timeout()
-	}
+// patience is how long a wait may last that is one of timeout outside of a handshake.
+func (w *wire) patience(timeout time.Duration) time.Duration {
 	if !w.last.IsZero() {
 		timeout = min(timeout, w.last.Sub(w.now()))
 	}
@@ -84,7 +80,7 @@ func plain(err error) error {
 // Read reads to the end of a record or of its head.
 func (w *wire) Read(b []byte) (n int, err error) {
 	if w.chunk == nil {
-		if err := w.fill(w.patience()); err != nil {
+		if err := w.fill(w.patience(w.reads)); err != nil {
 			return 0, err
 		}
 	}
@@ -107,7 +103,7 @@ func (w *wire) Read(b []byte) (n int, err error) {
 
 // Write writes all of b.
 func (w *wire) Write(b []byte) (int, error) {
-	timeout := w.patience()
+	timeout := w.patience(w.writes)
 	if w.goodbye {
 		timeout = min(timeout, goodbyeTime)
 	}

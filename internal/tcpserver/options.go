@@ -3,6 +3,7 @@ package tcpserver
 import (
 	"time"
 
+	"quail/internal/conf"
 	"quail/internal/prog"
 	"quail/internal/ucspi"
 )
@@ -31,6 +32,7 @@ type options struct {
 	localHost  ucspi.Value
 	remoteInfo bool // ask ident
 	identLimit time.Duration
+	tls        bool // have qmail-tls shake hands before the program
 
 	host, port string
 	program    []string
@@ -41,19 +43,23 @@ func parseOptions(p *prog.Process) (options, error) {
 		verbosity: terse, limit: 40, backlog: 20,
 		remoteHost: true, remoteInfo: true, identLimit: 26 * time.Second,
 	}
-	g := p.Getopt("dDvqQhHrR1UXx:t:u:g:l:b:B:c:pPoO")
+	g := p.Getopt("dDvqQhHrRsS1UXx:t:u:g:l:b:B:c:pPoO")
 	for g.Next() {
 		if !o.flag(g.Opt) && !o.argument(p, g.Opt, g.Arg) {
 			return o, prog.Usage(usage)
 		}
 	}
-	if len(g.Rest) < 3 {
+	// A banner would be in plain, where the client waits for a handshake.
+	if len(g.Rest) < 3 || o.tls && o.banner != "" {
 		if o.verbosity == silent {
 			return o, prog.Exit(prog.StatusPermanent)
 		}
 		return o, prog.Usage(usage)
 	}
 	o.host, o.port, o.program = g.Rest[0], g.Rest[1], g.Rest[2:]
+	if o.tls {
+		o.program = append([]string{conf.Home + "/bin/qmail-tls"}, o.program...)
+	}
 	return o, nil
 }
 
@@ -72,6 +78,8 @@ func (o *options) flag(opt byte) bool {
 		o.paranoid = opt == 'p'
 	case 'r', 'R':
 		o.remoteInfo = opt == 'r'
+	case 's', 'S':
+		o.tls = opt == 's'
 	case 'o', 'O':
 		o.keepIP = opt == 'o'
 	case 'd', 'D':

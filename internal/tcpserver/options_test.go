@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"quail/internal/conf"
 	"quail/internal/prog"
 	"quail/internal/ucspi"
 )
@@ -44,6 +45,8 @@ func TestOptions(t *testing.T) {
 		{"-Xxrules -Bhi -1", func(o *options) { o.mayLackCDB, o.rules, o.banner, o.printPort = true, "rules", "hi", true }},
 		{"-u 7x -g8", func(o *options) { o.uid, o.gid = 7, 8 }},
 		{"-u7 -g8 -U", func(o *options) { o.uid, o.gid = 100, 101 }},
+		{"-s", func(o *options) { o.tls, o.program = true, []string{conf.Home + "/bin/qmail-tls", "cat"} }},
+		{"-sS", func(*options) {}},
 		{"-v --anything", func(o *options) { o.verbosity = verbose }},
 	} {
 		want := defaults
@@ -59,7 +62,7 @@ func TestOptions(t *testing.T) {
 // never accepts anything, is refused.
 func TestUnsafeOptions(t *testing.T) {
 	for _, c := range []struct{ line, env string }{
-		{"-u nobody", ""}, {"-g nogroup", ""}, {"-U", "UID=5"}, {"-U", "GID=5"}, {"-U", "UID="}, {"-c 0", ""}, {"-c x", ""},
+		{"-u nobody", ""}, {"-g nogroup", ""}, {"-U", "UID=5"}, {"-U", "GID=5"}, {"-U", "UID="}, {"-c 0", ""}, {"-c x", ""}, {"-s -Bhi", ""},
 	} {
 		if _, err := parse(t, c.line, c.env); err == nil {
 			t.Errorf("%q with %q was accepted", c.line, c.env)

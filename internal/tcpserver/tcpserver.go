@@ -41,7 +41,7 @@ import (
 	"quail/internal/warm"
 )
 
-const usage = "tcpserver [ -1UXpPhHrRoOdDqQv ] [ -c limit ] [ -x rules.cdb ] [ -B banner ]" +
+const usage = "tcpserver [ -1UXpPhHrRsSoOdDqQv ] [ -c limit ] [ -x rules.cdb ] [ -B banner ]" +
 	" [ -g gid ] [ -u uid ] [ -b backlog ] [ -l localname ] [ -t timeout ] host port program"
 
 // server is a running tcpserver. Nothing in it changes once it accepts.
