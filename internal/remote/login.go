@@ -39,7 +39,7 @@ func secretFor(t nexthop.Target) (string, verdict) {
 		return "", "ZUnable to read control/remotesecrets: it has to belong to qmailr, with mode 0400. (#4.3.0)\n"
 	}
 	secret, ok := nexthop.FindSecret(lines, t)
-	if !ok {
+	if !ok || secret == "" {
 		return "", verdict("ZThere is no secret in control/remotesecrets for " + account(t) + ", which control/smtproutes names. (#4.3.0)\n")
 	}
 	return secret, ""
@@ -66,7 +66,10 @@ func (s *session) login() (verdict, error) {
 		o.Bindings = tlsbinding.Of(&state, state.PeerCertificates[0])
 	}
 	name, client, err := sasl.NewClient(s.auth, s.terms.user, s.terms.secret, o)
-	if err != nil {
+	switch {
+	case errors.Is(err, sasl.ErrFormat):
+		return s.noLogin("that name or secret can be nobody's"), nil
+	case err != nil:
 		why := "of its mechanisms none will do: " + ascii.Printable(strings.Join(s.auth, " "), '?')
 		if s.secure == nil {
 			why += " (without TLS)"
@@ -142,7 +145,10 @@ func begin(name string, client sasl.Client) (command string, first []byte, err e
 
 // respond reads a challenge and returns the client's answer.
 func respond(client sasl.Client, r *reply) ([]byte, error) {
-	line, _, _ := strings.Cut(string(r.text), "\n")
+	line, _, whole := strings.Cut(string(r.text), "\n")
+	if !whole {
+		return nil, errNonsense // longer than what is kept of a reply
+	}
 	message, err := base64.StdEncoding.DecodeString(strings.TrimSpace(line[min(len(line), 4):]))
 	if err != nil {
 		return nil, err

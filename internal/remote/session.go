@@ -196,6 +196,9 @@ func (s *session) hello() (verdict, error) {
 		_, s.size = s.last.offers("size")
 		_, s.starttls = s.last.offers("starttls")
 		s.auth, _ = s.last.offers("auth")
+		for i, name := range s.auth {
+			s.auth[i] = strings.ToUpper(name)
+		}
 		return "", nil
 	}
 	if code, err = s.ask("HELO " + s.helo + "\r\n"); err != nil {

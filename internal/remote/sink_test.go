@@ -2,6 +2,8 @@ package remote
 
 import (
 	"bufio"
+	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"quail/internal/prog"
+	"quail/internal/sasl"
 )
 
 // sink is a server that takes any number of sessions and remembers what was in them.
@@ -20,6 +23,15 @@ type sink struct {
 	// one that ends in END ends the session after it.
 	answer func(c *caller, command string) string
 	plain  bool // offers no PIPELINING
+
+	tls      *tls.Config // is offered if not nil
+	implicit bool        // it comes first
+	// trick is what the server does to a client that wants TLS: it hangs, injects
+	// commands before or after the client begins, closes, forgets everybody who has once
+	// asked, or has this reply.
+	trick      string
+	users      func(*caller) sasl.Options // of AUTH, which is offered if not nil
+	mechanisms string
 
 	port  uint16
 	mu    sync.Mutex
@@ -34,6 +46,8 @@ type sink struct {
 // caller is one session.
 type caller struct {
 	conn   net.Conn
+	secure *tls.Conn
+	login  string
 	number int // of the session, from 0
 	heard  []string
 	sender string
@@ -45,6 +59,8 @@ type caller struct {
 // delivered is one transaction that came to its end.
 type delivered struct {
 	session int
+	secure  bool
+	login   string
 	sender  string
 	to      []string
 	text    string
@@ -98,6 +114,9 @@ func (s *sink) serve(conn net.Conn, c *caller) {
 	conn.SetDeadline(time.Now().Add(30 * time.Second))
 	in := bufio.NewReader(conn)
 	out := bufio.NewWriter(conn)
+	if s.implicit && !s.encrypt(c, in, out) {
+		return
+	}
 	say := func(text string) bool {
 		text, last := strings.CutSuffix(text, end)
 		out.WriteString(text)
@@ -114,6 +133,19 @@ func (s *sink) serve(conn net.Conn, c *caller) {
 		if err != nil {
 			return
 		}
+		if line == "STARTTLS\r\n" && s.tls != nil && c.secure == nil {
+			s.reply(c, "STARTTLS")
+			if !s.startTLS(c, in, out) {
+				return
+			}
+			continue
+		}
+		if name, ok := strings.CutPrefix(line, "AUTH "); ok && s.users != nil {
+			if !s.logIn(c, name, in, say) {
+				return
+			}
+			continue
+		}
 		answer := s.reply(c, strings.TrimSuffix(line, "\r\n"))
 		if !say(answer) {
 			return
@@ -128,7 +160,7 @@ func (s *sink) serve(conn net.Conn, c *caller) {
 			}
 		}
 		s.mu.Lock()
-		s.done = append(s.done, delivered{c.number, c.sender, c.to, text.String()})
+		s.done = append(s.done, delivered{c.number, c.secure != nil, c.login, c.sender, c.to, text.String()})
 		if in.Buffered() > 0 {
 			s.early++
 		}
@@ -136,6 +168,92 @@ func (s *sink) serve(conn net.Conn, c *caller) {
 		c.sender, c.to, c.rcpts = "", nil, 0
 		if !say(s.reply(c, ".")) {
 			return
+		}
+	}
+}
+
+// startTLS answers STARTTLS. It is false at the end of the session.
+func (s *sink) startTLS(c *caller, in *bufio.Reader, out *bufio.Writer) bool {
+	refused := s.trick != "" && s.trick[0] == '4'
+	switch {
+	case refused:
+		out.WriteString(s.trick + "\r\n")
+		return out.Flush() == nil && s.trick[:3] != "421"
+	case s.trick == "close":
+		return false
+	case s.trick == "inject":
+		out.WriteString("220 go\r\n250-evil\r\n250 PIPELINING\r\n")
+	default:
+		out.WriteString("220 go\r\n")
+	}
+	out.Flush()
+	switch s.trick {
+	case "hang":
+		io.Copy(io.Discard, in)
+		return false
+	case "inject late":
+		in.Peek(1)
+		out.WriteString("250-evil\r\n250 PIPELINING\r\n")
+		out.Flush()
+	}
+	return s.encrypt(c, in, out) && s.trick != "forget"
+}
+
+// encrypt begins TLS.
+func (s *sink) encrypt(c *caller, in *bufio.Reader, out *bufio.Writer) bool {
+	conn := tls.Server(c.conn, s.tls)
+	if conn.Handshake() != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.secure = conn
+	if !s.implicit {
+		c.heard = append(c.heard, "TLS")
+	}
+	in.Reset(conn)
+	out.Reset(conn)
+	return true
+}
+
+// logIn answers AUTH. It is false at the end of the session.
+func (s *sink) logIn(c *caller, command string, in *bufio.Reader, say func(string) bool) bool {
+	name, initial, given := strings.Cut(strings.TrimSpace(command), " ")
+	s.reply(c, "AUTH "+name)
+	o := s.users(c)
+	exchange, err := sasl.NewServer(name, s, o)
+	if err != nil {
+		return say("504 no such mechanism\r\n")
+	}
+	message := []byte(nil)
+	if given {
+		if message, err = base64.StdEncoding.DecodeString(strings.TrimPrefix(initial, "=")); err != nil {
+			return say("501 no base64\r\n")
+		}
+	}
+	for {
+		challenge, done, err := exchange.Next(message)
+		if err != nil {
+			return say("535 wrong\r\n")
+		}
+		if done && challenge == nil {
+			c.login = exchange.Login()
+			return say("235 welcome\r\n")
+		}
+		say("334 " + base64.StdEncoding.EncodeToString(challenge) + "\r\n")
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return false
+		}
+		if done {
+			c.login = exchange.Login()
+			return say("235 welcome\r\n")
+		}
+		if line == "*\r\n" {
+			return say("501 cancelled\r\n")
+		}
+		if message, err = base64.StdEncoding.DecodeString(strings.TrimSpace(line)); err != nil {
+			return say("501 no base64\r\n")
 		}
 	}
 }
@@ -173,10 +291,19 @@ func (s *sink) reply(c *caller, command string) string {
 	case "":
 		return "220 hi\r\n"
 	case "EHLO":
-		if s.plain {
-			return "250 me\r\n"
+		offers := "250-me\r\n"
+		if s.tls != nil && c.secure == nil {
+			offers += "250-STARTTLS\r\n"
 		}
-		return "250-me\r\n250 PIPELINING\r\n"
+		if s.users != nil {
+			offers += "250-AUTH " + s.mechanisms + "\r\n"
+		}
+		if s.plain {
+			return offers + "250 HELP\r\n"
+		}
+		return offers + "250 PIPELINING\r\n"
+	case "HELO":
+		return "250 me\r\n"
 	case "MAIL":
 		if c.sender != "" || c.to != nil {
 			return "503 nested\r\n"
