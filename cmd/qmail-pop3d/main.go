@@ -12,6 +12,11 @@
 // read it at the same time. A message keeps its number as long as the session
 // lasts, and its UIDL as long as it exists.
 //
+// # Environment
+//
+// POP3UTF8, set by qmail-popup, is off for a client that has not asked for UTF-8: headers
+// that have it are then sent in ASCII, as far as that goes.
+//
 // # Exit status
 //
 // 0, however the session ended; 1 if it was run by root.

@@ -30,7 +30,7 @@ var privileged = []struct {
 	{name: "qmail-getpw", as: "qmailp"},
 	{name: "qmail-newu", as: "root, by hand"},
 	{name: "qmail-newmrh", as: "root, by hand"},
-	{name: "qmail-popup", as: "root, on what strangers send"},
+	{name: "qmail-popup", as: "root, on what its other half hands over"},
 	{name: "relay-ctrl-age", as: "root, where anybody has written"},
 	{name: "relay-ctrl-chdir", as: "root, before tcpserver"},
 	{name: "relay-ctrl-udp", as: "root, on packets of strangers"},

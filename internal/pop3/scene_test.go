@@ -16,8 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"quail/internal/conf"
 	"quail/internal/maildir2mbox"
 	"quail/internal/pop3d"
+	"quail/internal/popnet"
 	"quail/internal/popup"
 	"quail/internal/prog"
 )
@@ -48,8 +50,12 @@ type scene struct {
 
 var record = flag.String("program", "", "run the programs in this directory instead, and write down what they did")
 
+// home is where qmail-popup finds its other half.
+var home string
+
 const (
 	childVariable = "QUAIL_TEST_PROGRAM"
+	homeVariable  = "QUAIL_TEST_HOME"
 	nobody        = 65534
 )
 
@@ -58,6 +64,7 @@ var programs = map[string]struct {
 	options []prog.Option
 }{
 	"qmail-popup":  {run: popup.Run},
+	"qmail-popnet": {run: popnet.Run, options: []prog.Option{prog.Descriptors(5)}},
 	"qmail-pop3d":  {run: pop3d.Run},
 	"maildir2mbox": {run: maildir2mbox.Run, options: []prog.Option{prog.Umask(0o77)}},
 }
@@ -65,6 +72,8 @@ var programs = map[string]struct {
 func TestMain(m *testing.M) {
 	if name := os.Getenv(childVariable); name != "" {
 		os.Unsetenv(childVariable)
+		conf.Home = os.Getenv(homeVariable)
+		os.Unsetenv(homeVariable)
 		if os.Getuid() == 0 {
 			for _, err := range []error{syscall.Setgroups(nil), syscall.Setgid(nobody), syscall.Setuid(nobody)} {
 				if err != nil {
@@ -74,7 +83,17 @@ func TestMain(m *testing.M) {
 		}
 		prog.Main(name, programs[name].run, programs[name].options...)
 	}
-	os.Exit(m.Run())
+	os.Exit(func() int {
+		var err error
+		if home, err = os.MkdirTemp("", "pop3"); err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(home)
+		if err := layOut(home); err != nil {
+			panic(err)
+		}
+		return m.Run()
+	}())
 }
 
 func TestScenes(t *testing.T) {
@@ -218,7 +237,7 @@ func command(t *testing.T, dir string, env []string, name string, args ...string
 	check(t, err)
 	cmd := exec.Command(self, args...)
 	cmd.Args[0] = name
-	cmd.Env = append(env, childVariable+"="+name)
+	cmd.Env = append(env, childVariable+"="+name, homeVariable+"="+home)
 	if *record != "" {
 		cmd = exec.Command(filepath.Join(*record, name), args...)
 		cmd.Env = env
@@ -228,6 +247,30 @@ func command(t *testing.T, dir string, env []string, name string, args ...string
 	}
 	cmd.Dir = dir
 	return cmd
+}
+
+// layOut makes a home where qmail-popup finds this test program as qmail-popnet. It is a
+// copy, since the user may not reach the one that is run.
+func layOut(home string) error {
+	path, err := os.Executable()
+	var self []byte
+	if err == nil {
+		self, err = os.ReadFile(path)
+	}
+	if err == nil {
+		err = os.Chmod(home, 0o755)
+	}
+	if err == nil {
+		err = os.Mkdir(home+"/bin", 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(home+"/bin/test", self, 0o755)
+	}
+	if err != nil {
+		return err
+	}
+	script := "#!/bin/sh\n" + childVariable + "=qmail-popnet exec '" + home + "/bin/test' \"$@\"\n"
+	return os.WriteFile(home+"/bin/qmail-popnet", []byte(script), 0o755)
 }
 
 // execute runs a program and returns how it ended and what it said.

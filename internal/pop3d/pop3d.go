@@ -11,6 +11,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"quail/internal/maildir"
 	"quail/internal/pop3"
 	"quail/internal/prog"
+	"quail/internal/surrogate"
 	"quail/internal/ucspi"
 )
 
@@ -38,7 +40,7 @@ func run(p *prog.Process, timeout time.Duration) error {
 	if err != nil {
 		return err
 	}
-	s := &session{p: p, conn: conn, out: bufio.NewWriterSize(conn, 8<<10)}
+	s := &session{p: p, conn: conn, out: bufio.NewWriterSize(conn, 8<<10), utf8: p.Env.Get("POP3UTF8")}
 	s.in = bufio.NewReader(prompt{s})
 	if complaint := s.open(); complaint != "" {
 		s.reply(complaint)
@@ -57,6 +59,7 @@ type session struct {
 	in   *bufio.Reader
 	out  *bufio.Writer // keeps the error of a write, for the next Flush
 
+	utf8     string // on or off, as the client has said, or "" where nobody asked
 	dir      string
 	messages []maildir.Entry
 	deleted  []bool
@@ -133,7 +136,7 @@ func (s *session) command(c pop3.Command) (goOn bool) {
 		s.reply(pop3.OK)
 	case "capa":
 		// Differs from qmail, which knows no CAPA.
-		s.reply(pop3.OK, "USER", "TOP", "UIDL", "PIPELINING", ".")
+		s.capabilities()
 	case "quit":
 		s.quit()
 		return false
@@ -141,6 +144,16 @@ func (s *session) command(c pop3.Command) (goOn bool) {
 		s.reply("-ERR unimplemented")
 	}
 	return true
+}
+
+// capabilities answers CAPA.
+func (s *session) capabilities() {
+	s.reply(pop3.OK, "USER")
+	s.reply(pop3.Capabilities...)
+	if s.utf8 != "" {
+		s.reply(pop3.CapabilityUTF8)
+	}
+	s.reply(".")
 }
 
 // reply says lines to the client.
@@ -233,7 +246,12 @@ func (s *session) send(arg string) (goOn bool) {
 	}
 	defer f.Close()
 	s.reply(pop3.OK)
-	return pop3.Copy(s.out, f, lines) == nil
+	var message io.Reader = f
+	if s.utf8 == "off" {
+		// Differs from qmail, which knows no UTF-8 in headers.
+		message = surrogate.NewReader(f)
+	}
+	return pop3.Copy(s.out, message, lines) == nil
 }
 
 func (s *session) delete(arg string) {

@@ -72,13 +72,13 @@ type client struct {
 }
 
 // begin starts a session on the Maildir.
-func begin(t *testing.T, dir string, timeout time.Duration) *client {
+func begin(t *testing.T, dir string, timeout time.Duration, env ...string) *client {
 	t.Helper()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	check(t, err)
 	server, conn := os.NewFile(uintptr(fds[0]), "server"), os.NewFile(uintptr(fds[1]), "client")
 	c := &client{t, conn, bufio.NewReader(conn), make(chan error, 1)}
-	p := &prog.Process{Args: []string{dir}, Stdin: server, Stdout: server, UID: 1, Now: time.Now}
+	p := &prog.Process{Args: []string{dir}, Env: env, Stdin: server, Stdout: server, UID: 1, Now: time.Now}
 	go func() {
 		err := p.Call(func(p *prog.Process) error { return run(p, timeout) })
 		server.Close()
@@ -117,11 +117,42 @@ func (c *client) end() {
 const later = time.Minute
 
 func TestCapabilities(t *testing.T) {
-	c := begin(t, makeMaildir(t), later)
-	c.say("", "+OK ")
-	c.say("CAPA", "+OK ", "USER", "TOP", "UIDL", "PIPELINING", ".")
-	c.say("QUIT", "+OK ")
-	c.end()
+	for _, env := range [][]string{nil, {"POP3UTF8=on"}, {"POP3UTF8=off"}} {
+		c := begin(t, makeMaildir(t), later, env...)
+		c.say("", "+OK ")
+		c.say("CAPA", "+OK ", "USER", "TOP", "UIDL", "PIPELINING", "EXPIRE NEVER")
+		if env != nil {
+			c.say("", "UTF8 USER")
+		}
+		c.say("", ".")
+		c.say("UTF8", "-ERR unimplemented")
+		c.say("QUIT", "+OK ")
+		c.end()
+	}
+}
+
+// A client that could have asked for UTF-8 in headers and has not gets none.
+func TestUTF8(t *testing.T) {
+	dir := makeMaildir(t)
+	put(t, filepath.Join(dir, "new/1"), "Subject: gr\u00fcn\n\nsch\u00f6n\n.\nEnde\n", 1)
+	put(t, filepath.Join(dir, "new/2"), "Subject: gr\xfcn\n\nsch\xf6n\n", 2)
+	for _, c := range []struct {
+		env     []string
+		subject string
+	}{
+		{nil, "gr\u00fcn"},
+		{[]string{"POP3UTF8=on"}, "gr\u00fcn"},
+		{[]string{"POP3UTF8=off"}, "=?utf-8?b?Z3LDvG4=?="},
+	} {
+		session := begin(t, dir, later, c.env...)
+		session.say("", "+OK ")
+		session.say("RETR 1", "+OK ", "Subject: "+c.subject, "", "sch\u00f6n", "..", "Ende", "", ".")
+		session.say("TOP 1 1", "+OK ", "Subject: "+c.subject, "", "sch\u00f6n", "", ".")
+		session.say("RETR 2", "+OK ", "Subject: gr\xfcn", "", "sch\xf6n", "", ".")
+		session.say("RSET", "+OK ")
+		check(t, session.conn.Close())
+		<-session.done
+	}
 }
 
 // A number beyond all numbers is none of a message's, and not 1.

@@ -109,8 +109,9 @@ func (s *session) command(c pop3.Command) (reply string, a *attempt.Attempt) {
 
 // login carries out the commands by which a client logs in.
 func (s *session) login(c pop3.Command) (reply string, a *attempt.Attempt) {
-	// UTF8 USER promises that names and passwords which are not UTF-8 are refused.
-	if !utf8.ValidString(c.Arg) {
+	// Of a client that knows what UTF-8 is, nothing else is a name or password. Others may
+	// have one of another time, which is for the program that checks it to know.
+	if s.utf8 && !utf8.ValidString(c.Arg) {
 		return pop3.Syntax, nil
 	}
 	name, secret := s.name, c.Arg

@@ -130,11 +130,12 @@ func TestSession(t *testing.T) {
 		{"USER a\nPASS  b c \n", ok, "\x00a\x00b c \x00"},
 		{"APOP a b\r\n", "", "\x00a\x00b\x00"},
 		{"APOP a\r\nAPOP\r\nAPOP a  b\r\n", syntax + syntax, "\x00a\x00 b\x00"},
-		// UTF-8: names and passwords are taken as they are, and nothing else is.
+		// Names and passwords are taken as they are; after UTF8 they have to be that.
 		{"USER j\u00fcrgen\r\nPASS \u65e5\u672c\r\n", ok, "\x00j\u00fcrgen\x00\u65e5\u672c\x00"},
-		{"USER j\xfcrgen\r\nPASS x\r\nQUIT\r\n", syntax + "-ERR USER first\r\n" + ok, ""},
-		{"USER a\r\nPASS \xff\r\nPASS x\r\n", ok + syntax, "\x00a\x00x\x00"},
-		{"APOP \xc0\xaf x\r\nAPOP a \xed\xa0\x80\r\n", syntax + syntax, ""},
+		{"USER j\xfcrgen\r\nPASS \xff\r\n", ok, "\x00j\xfcrgen\x00\xff\x00"},
+		{"UTF8\r\nUSER j\xfcrgen\r\nPASS x\r\nQUIT\r\n", ok + syntax + "-ERR USER first\r\n" + ok, ""},
+		{"UTF8\r\nUSER \u00fc\r\nPASS \xff\r\nPASS x\r\n", ok + ok + syntax, "u\x00\u00fc\x00x\x00"},
+		{"UTF8\r\nAPOP \xc0\xaf x\r\nAPOP a \xed\xa0\x80\r\n", ok + syntax + syntax, ""},
 		{"UTF8\r\nUSER a\r\nPASS b\r\n", ok + ok, "u\x00a\x00b\x00"},
 		{"utf8 x\r\nAPOP a b\r\n", syntax, "\x00a\x00b\x00"},
 		// There are no keys.
