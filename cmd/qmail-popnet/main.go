@@ -10,7 +10,7 @@
 //
 // # Environment
 //
-// FORCETLS=1: nobody can log in without TLS.
+// POP3S set: TLS comes before the greeting. FORCETLS=1: nobody can log in without TLS.
 //
 // # Exit status
 //

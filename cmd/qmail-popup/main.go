@@ -16,8 +16,8 @@
 //
 // # Environment
 //
-// FORCETLS=1: nobody can log in without TLS. POP3UTF8 is set for SUBPROGRAM: on if the
-// client has sent UTF8, else off.
+// POP3S set: TLS comes before the greeting, as on port 995. FORCETLS=1: nobody can log in
+// without TLS. POP3UTF8 is set for SUBPROGRAM: on if the client has sent UTF8, else off.
 //
 // # Exit status
 //

@@ -23,6 +23,7 @@ import (
 
 	"quail/internal/attempt"
 	"quail/internal/conf"
+	"quail/internal/keywire"
 	"quail/internal/pop3"
 	"quail/internal/prog"
 	"quail/internal/servertls"
@@ -54,10 +55,16 @@ type session struct {
 	named     bool // there was a USER
 	utf8      bool // there was a UTF8
 	demanding bool // nobody logs in without TLS
+	implicit  bool // TLS comes before the first word
 }
 
 // serve talks to the client until it wants to log in.
 func (s *session) serve() (attempt.Attempt, error) {
+	if s.implicit {
+		if err := s.handshake(); err != nil {
+			return attempt.Attempt{}, err
+		}
+	}
 	if s.say(pop3.OK+s.timestamp) != nil {
 		return attempt.Attempt{}, errClient
 	}
@@ -182,9 +189,10 @@ func run(p *prog.Process, timeout time.Duration) error {
 	}
 	control, data := p.Extra[0], p.Extra[1]
 	s := &session{
-		plain: conn, client: conn, keys: servertls.New(conf.Home+"/auth/keys", p.Now),
+		plain: conn, client: conn, keys: servertls.New(conf.Home+"/"+keywire.Path, p.Now),
 		host: p.Args[0], timestamp: p.Args[1], demanding: p.Env.Get("FORCETLS") == "1",
 	}
+	_, s.implicit = p.Env.Lookup("POP3S")
 	// Whoever started this may end at any time, and then there is nobody to log in with.
 	alone := make(chan struct{})
 	go func() {

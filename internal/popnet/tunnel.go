@@ -25,6 +25,11 @@ func (s *session) startTLS() error {
 	if s.say(pop3.OK+"begin TLS negotiation") != nil {
 		return errClient
 	}
+	return s.handshake()
+}
+
+// handshake begins TLS, and the session anew.
+func (s *session) handshake() error {
 	tunnel, err := s.keys.Handshake(s.plain, s.host)
 	if err != nil {
 		return fmt.Errorf("TLS handshake failed: %w", err)
