@@ -34,6 +34,8 @@ var privileged = []struct {
 	{name: "relay-ctrl-age", as: "root, where anybody has written"},
 	{name: "relay-ctrl-chdir", as: "root, before tcpserver"},
 	{name: "relay-ctrl-udp", as: "root, on packets of strangers"},
+	{name: "qmail-auth", as: "root, where a checkpassword program needs that"},
+	{name: "qmail-authd", as: "qmailp, on what qmail-smtpd passes on"},
 	{name: "tcpserver", as: "root until it has bound its port", allowed: map[string]string{
 		"net": "listens and looks up names",
 	}},

@@ -13,7 +13,6 @@ package auth
 import (
 	"os"
 
-	"quail/internal/authwire"
 	"quail/internal/conf"
 	"quail/internal/localsocket"
 	"quail/internal/privs"
@@ -50,7 +49,7 @@ func Run(p *prog.Process) error {
 	if err != nil {
 		return err
 	}
-	socket, err := listen(conf.Home + "/" + authwire.Path)
+	socket, err := listen(conf.Home + "/" + conf.LoginSocket)
 	if err != nil {
 		return err
 	}

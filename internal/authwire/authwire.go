@@ -38,13 +38,14 @@ import (
 	"strconv"
 	"strings"
 
+	"quail/internal/conf"
 	"quail/internal/netstring"
 	"quail/internal/sasl"
 )
 
 // Path is where the socket is, below the home. Nobody but root and members of nofiles
 // can reach into its directory, and nobody but root can put another one in its place.
-const Path = "auth/login"
+const Path = conf.LoginSocket
 
 // Limits.
 const (

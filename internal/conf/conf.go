@@ -73,6 +73,10 @@ var (
 	GroupNofiles = groupNofiles
 )
 
+// LoginSocket is where qmail-auth is called, below the home. Package authwire owns what is
+// said there; who makes the socket may be root, and has nothing to do with that.
+const LoginSocket = "auth/login"
+
 // Mark returns what the file of a program ends with, put there by make, if it was
 // built from the same sources as this one; "" if this one was not built by make.
 func Mark(program string) string {

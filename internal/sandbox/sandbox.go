@@ -25,6 +25,7 @@ type Network int
 const (
 	None    Network = iota
 	Callers         // take calls at a socket that it has been given
+	Local           // that, and talk to local services
 	Syslog          // talk to local services
 	Host            // that, and ask for this host's addresses
 	Clients         // connect to other hosts, and ask for this one's addresses

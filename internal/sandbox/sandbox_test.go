@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 
 // walled builds a wall around this process and says what it can still do.
 func walled(dir string) {
-	network := map[string]Network{"none": None, "callers": Callers, "host": Host, "clients": Clients}[os.Getenv("QUAIL_TEST_NETWORK")]
+	network := map[string]Network{"none": None, "callers": Callers, "local": Local, "host": Host, "clients": Clients}[os.Getenv("QUAIL_TEST_NETWORK")]
 	w := Wall{Read: []string{dir + "/read", dir + "/absent"}, Write: []string{dir + "/write"}, Network: network}
 	if err := w.Build(); err != nil {
 		fmt.Println("build", err)
@@ -57,6 +57,8 @@ func walled(dir string) {
 	say("packet", err)
 	_, err = syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW, syscall.NETLINK_ROUTE)
 	say("netlink", err)
+	_, err = syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	say("unix", err)
 	_, err = net.Listen("tcp4", "127.0.0.1:0")
 	say("listen", err)
 	// Descriptor 0 is no socket: that is found out where the call is not refused.
@@ -82,10 +84,11 @@ func walled(dir string) {
 
 func TestWall(t *testing.T) {
 	for network, want := range map[string]string{
-		"none":    "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet no|packet no|netlink no|listen no|accept no|setuid no|exec no",
-		"callers": "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet no|packet no|netlink no|listen no|accept yes|setuid no|exec no",
-		"host":    "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet no|packet no|netlink yes|listen no|accept no|setuid no|exec no",
-		"clients": "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet yes|packet no|netlink yes|listen no|accept no|setuid no|exec no",
+		"none":    "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet no|packet no|netlink no|unix no|listen no|accept no|setuid no|exec no",
+		"callers": "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet no|packet no|netlink no|unix no|listen no|accept yes|setuid no|exec no",
+		"local":   "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet no|packet no|netlink no|unix yes|listen no|accept yes|setuid no|exec no",
+		"host":    "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet no|packet no|netlink yes|unix yes|listen no|accept no|setuid no|exec no",
+		"clients": "read yes|write-read no|read-other no|write yes|link yes|remove yes|inet yes|packet no|netlink yes|unix yes|listen no|accept no|setuid no|exec no",
 	} {
 		dir := t.TempDir()
 		for _, d := range []string{"read", "write"} {

@@ -73,13 +73,14 @@ var refused = []uint32{
 	unix.SYS_LISTEN,
 }
 
-// taking are the system calls by which calls are taken, which only Callers may.
+// taking are the system calls by which calls are taken, which only Callers and Local may.
 var taking = []uint32{unix.SYS_ACCEPT, unix.SYS_ACCEPT4}
 
 // families are the kinds of socket that each Network may make.
 var families = map[Network][]uint32{
 	None:    nil,
 	Callers: nil,
+	Local:   {unix.AF_UNIX},
 	Syslog:  {unix.AF_UNIX},
 	Host:    {unix.AF_UNIX, unix.AF_NETLINK},
 	Clients: {unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK},
@@ -117,7 +118,7 @@ func program(n Network) []unix.SockFilter {
 		refuse,
 	}
 	numbers := refused
-	if n != Callers {
+	if n != Callers && n != Local {
 		numbers = append(taking[:len(taking):len(taking)], refused...)
 	}
 	for _, number := range numbers {
