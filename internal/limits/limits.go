@@ -16,6 +16,9 @@
 // A program in the home's bin is told in the environment what the limits were; any
 // other one is run by a shell that sets them first.
 //
+// softlimit is where limits are set within the suite. It hands those of address space and
+// data on like one that was started with them.
+//
 // Differs from qmail: the soft limits do not bind the program itself. What they
 // were for, a bound on memory a message, is built into each program.
 package limits

@@ -13,3 +13,14 @@ func set(choose func(limit) uint64) {
 		}
 	}
 }
+
+// keep saves a soft limit for Exec and reports whether it is one of those.
+func keep(number int, soft, hard uint64) bool {
+	for i := range resource {
+		if resource[i] == number {
+			saved[i] = limit{soft: soft, hard: hard, raised: 1}
+			return true
+		}
+	}
+	return false
+}

@@ -31,35 +31,51 @@ func (e *UnknownError) Error() string { return "unable to find " + e.Kind + " " 
 const maxLine = 1 << 20
 
 // User returns the user id of the account name.
-func User(name string) (uid int, err error) { return lookup(passwdFile, "user", name) }
+func User(name string) (uid int, err error) {
+	ids, err := lookup(passwdFile, "user", name, 1)
+	return ids[0], err
+}
 
 // Group returns the group id of the group name.
-func Group(name string) (gid int, err error) { return lookup(groupFile, "group", name) }
+func Group(name string) (gid int, err error) {
+	ids, err := lookup(groupFile, "group", name, 1)
+	return ids[0], err
+}
 
-// lookup finds the line "name:x:ID:…" in file.
-func lookup(file, kind, name string) (int, error) {
+// Login returns the identity of the account name: its user, and of all groups the one
+// that stands in the same line.
+func Login(name string) (Identity, error) {
+	ids, err := lookup(passwdFile, "user", name, 2)
+	return Identity{UID: ids[0], GID: ids[1]}, err
+}
+
+// lookup finds the line "name:x:ID:…" or "name:x:ID:ID:…" in file, with n numbers.
+func lookup(file, kind, name string, n int) (ids [2]int, err error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return 0, fmt.Errorf("unable to find %s %s: %w", kind, name, err)
+		return ids, fmt.Errorf("unable to find %s %s: %w", kind, name, err)
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
-		fields := strings.SplitN(lines.Text(), ":", 4)
-		if len(fields) < 3 || fields[0] != name {
+		fields := strings.SplitN(lines.Text(), ":", 5)
+		if len(fields) < 2+n || fields[0] != name {
 			continue
 		}
-		id, err := strconv.ParseUint(fields[2], 10, 31)
-		if err != nil {
-			return 0, fmt.Errorf("unable to find %s %s: %s: bad id %q", kind, name, file, fields[2])
+		for i, field := range fields[2 : 2+n] {
+			id, err := strconv.ParseUint(field, 10, 31)
+			if err != nil {
+				return [2]int{}, fmt.Errorf("unable to find %s %s: %s: bad id %q", kind, name, file, field)
+			}
+			ids[i] = int(id)
 		}
-		return int(id), nil
+		return ids, nil
 	}
 	if err := lines.Err(); err != nil {
-		return 0, fmt.Errorf("unable to find %s %s: %w", kind, name, err)
+		return ids, fmt.Errorf("unable to find %s %s: %w", kind, name, err)
 	}
-	return 0, &UnknownError{kind, name}
+	return ids, &UnknownError{kind, name}
 }
 
 // Groups returns the ids of the groups that list the account name as a member.

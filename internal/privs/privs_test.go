@@ -25,10 +25,19 @@ func accounts(t *testing.T, passwd, group string) {
 }
 
 func TestLookup(t *testing.T) {
-	accounts(t, "root:x:0:0:r:/root:/bin/sh\nqmailq2:x:7:8::/:\nqmailq:x:70:80::/:\nbad:x:70x:1::/:\nbig:x:4294967295:1::/:\nshort:x\n",
+	accounts(t, "root:x:0:0:r:/root:/bin/sh\nqmailq2:x:7:8::/:\nqmailq:x:70:80::/:\nbad:x:70x:1::/:\nbig:x:4294967295:1::/:\nshort:x\n"+
+		"badgroup:x:90:x::/:\nnogroup:x:90\n",
 		"qmail:x:80:\nnofiles:x:81:joe\nmail:x:8:sue,qmailr,joe\nqmailr:x:9:xqmailr\n")
 	if id, err := Account("qmailq", "qmail"); id.UID != 70 || id.GID != 80 || err != nil {
 		t.Errorf("Account = %+v, %v", id, err)
+	}
+	if id, err := Login("qmailq"); !reflect.DeepEqual(id, Identity{UID: 70, GID: 80}) || err != nil {
+		t.Errorf("Login = %+v, %v", id, err)
+	}
+	for _, name := range []string{"bad", "badgroup", "big", "short", "nogroup", "", "nobody"} {
+		if id, err := Login(name); err == nil || id.UID != 0 || id.GID != 0 {
+			t.Errorf("%s logs in as %+v, %v", name, id, err)
+		}
 	}
 	var unknown *UnknownError
 	if _, err := User("nobody"); !errors.As(err, &unknown) || err.Error() != "unable to find user nobody" {

@@ -20,9 +20,11 @@ type Become struct {
 	// Program, if not "", is looked up instead of Args[0].
 	Program string
 	Env     Env
-	Dir     string // working directory, absolute; "" leaves it
+	// Search, if not nil, is the environment whose PATH counts instead of Env's.
+	Search Env
+	Dir    string // working directory, absolute; "" leaves it
 	// Files are put in blocking mode and given these numbers. See Reserve. A warm
-	// program can have neither these nor a Program.
+	// program can have neither these nor a Program or Search.
 	Files map[int]*os.File
 	// Failed is the whole message if it cannot be run; "" stands for
 	// "unable to run ARGS[0]: CAUSE".
@@ -48,8 +50,12 @@ func (b *Become) exec(p *Process) error {
 	if err := place(b.Files); err != nil {
 		return Fail("unable to place descriptors", err)
 	}
+	search := b.Search
+	if search == nil {
+		search = b.Env
+	}
 	cause := error(syscall.ENOENT)
-	for _, path := range Candidates(name, b.Env, dir) {
+	for _, path := range Candidates(name, search, dir) {
 		failed := limits.Exec(dir, path, b.Args, b.Env)
 		cause = Telling(cause, failed)
 		if !KeepSearching(failed) {

@@ -31,7 +31,11 @@ func placer(p *Process) error {
 		w.Close()
 		files[at] = r
 	}
-	return &Become{Args: p.Args, Env: p.Env, Program: p.Env.Get("PROGRAM"), Files: files, Quiet: p.Args[0] == "hush"}
+	b := &Become{Args: p.Args, Env: p.Env, Program: p.Env.Get("PROGRAM"), Files: files, Quiet: p.Args[0] == "hush"}
+	if path, ok := p.Env.Lookup("SEARCH"); ok {
+		b.Search = Env{"PATH=" + path}
+	}
+	return b
 }
 
 func TestBecome(t *testing.T) {
@@ -43,18 +47,21 @@ func TestBecome(t *testing.T) {
 		args         []string
 		program      string
 		stdout, says string
+		env          []string
 	}{
 		{args: []string{"sh", "-c", "cat <&9 - <&3; cat"}, stdout: "this is 3\nthis is 0\n"},
 		{args: []string{"sh", "-c", "cat <&9; cat <&3; cat"}, stdout: "this is 9\nthis is 3\nthis is 0\n"},
 		{args: []string{"sh", "-c", "for n in 4 5 6 7 8; do (exec <&$n) 2>/dev/null && echo $n; done"}},
 		{args: []string{"-sh", "-c", `echo "$0"`}, program: "sh", stdout: "-sh\n"},
 		{args: []string{"sh"}, program: "/nosuch", says: "placer: fatal: unable to run /nosuch: file does not exist\n"},
+		{args: []string{"sh", "-c", "echo $PATH"}, env: []string{"SEARCH=/nosuch"}, says: "placer: fatal: unable to run sh: file does not exist\n"},
+		{args: []string{"sh", "-c", "echo $PATH"}, env: []string{"SEARCH=/bin", "PATH=/nosuch"}, stdout: "/nosuch\n"},
 		{args: []string{"hush"}},
 		{args: []string{"nosuch"}, says: "placer: fatal: unable to run nosuch: file does not exist\n"},
 	} {
 		var out, says strings.Builder
 		cmd := exec.Cmd{Path: self, Args: append([]string{"placer"}, c.args...), Stdout: &out, Stderr: &says,
-			Env: []string{"PATH=/usr/bin:/bin", "PROGRAM=" + c.program}}
+			Env: append([]string{"PATH=/usr/bin:/bin", "PROGRAM=" + c.program}, c.env...)}
 		cmd.Run()
 		if out.String() != c.stdout || says.String() != c.says {
 			t.Errorf("%q as %q: wrote %q and said %q, want %q and %q", c.program, c.args, out.String(), says.String(), c.stdout, c.says)
