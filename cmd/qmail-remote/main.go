@@ -22,9 +22,13 @@
 // # Control files
 //
 //	helohost        name to give in EHLO and HELO; default: me
-//	smtproutes      HOST:RELAY or HOST:RELAY:PORT, one a line; .HOST stands for
-//	                all names below it, the empty HOST for all others; an empty
-//	                RELAY for the mail exchangers
+//	smtproutes      HOST:RELAY, HOST:RELAY:PORT or HOST:RELAY:PORT USER, one a line;
+//	                .HOST stands for all names below it, the empty HOST for all
+//	                others; an empty RELAY for the mail exchangers
+//	remotesecrets   RELAY:USER:SECRET, of users in smtproutes; mode 0400, qmailr's
+//	tlsroutes       HOST:POLICY, HOST as in smtproutes: none, may, require, verify or
+//	                implicit; default: may, or verify where there is a USER
+//	tlscas          the authorities for verify and implicit; default: the system's
 //	remotelimits    HOST:SESSIONS or HOST:SESSIONS:COUNT/PERIOD, see control/README.md;
 //	                read only where qmail-rspawn keeps qmail-remote running
 //	timeoutconnect  seconds to wait for a connection; default: 60
@@ -37,7 +41,8 @@
 // # Security
 //
 // Runs as qmailr. It talks to hosts that strangers choose and believes the name
-// servers of /etc/resolv.conf. It writes nothing but queue/lock/tcpto, and a
+// servers of /etc/resolv.conf, also about the names that certificates are to have. A
+// secret is read for one session and shown by TLS alone. It writes nothing but queue/lock/tcpto, and a
 // message cannot contain anything that the other host takes for the end of it.
 package main
 

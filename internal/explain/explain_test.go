@@ -226,6 +226,41 @@ func TestResults(t *testing.T) {
 	}
 }
 
+// By what sessions mail goes: the policy for TLS, and a user whose secret has to be
+// there and is not told.
+func TestSessions(t *testing.T) {
+	h := newHost(t)
+	h.write("control/smtproutes", "a.test:[192.0.2.10]:587 joe\nb.test:[192.0.2.10]:587 sue\n")
+	const hidden = "xyzzy"
+	for _, c := range []struct {
+		policies, secrets string
+		mode              os.FileMode
+		address           string
+		result            Result
+		step, want        string
+	}{
+		{"a.test:require\n", "", 0o400, "x@plain.test", Remote, "tlsroutes", "passes no line applies: TLS where the server offers it"},
+		{":implicit\n", "", 0o400, "x@plain.test", Remote, "tlsroutes", "applies by the line :implicit TLS from the first byte"},
+		{"a.test none\n", "", 0o400, "x@plain.test", Deferred, "tlsroutes", `refuses control/tlsroutes: "a.test none" is not HOST:POLICY`},
+		{"", "[192.0.2.10]:joe:" + hidden, 0o400, "x@a.test", Remote, "tlsroutes", "applies no line applies, and there is a user: no mail without TLS and a certificate for the name"},
+		{"", "[192.0.2.10]:joe:" + hidden, 0o400, "x@a.test", Remote, "remotesecrets", "applies logs in as joe"},
+		{"", "[192.0.2.10]:joe:" + hidden, 0o400, "x@b.test", Deferred, "remotesecrets", "refuses there is no secret for sue at [192.0.2.10]"},
+		{"", "[192.0.2.10]:joe:" + hidden, 0o440, "x@a.test", Deferred, "remotesecrets", "refuses others than its owner may read it"},
+	} {
+		h.write("control/tlsroutes", c.policies)
+		h.must(os.RemoveAll(h.path("control/remotesecrets")))
+		h.write("control/remotesecrets", c.secrets)
+		h.must(os.Chmod(h.path("control/remotesecrets"), c.mode))
+		a := h.explain(c.address)
+		if got := a.step(c.step); a.Result != c.result || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %s, step %s says %q, want %s, %q", c.address, a.Result, c.step, got, c.result, c.want)
+		}
+		if _, out, _ := h.run("--json", c.address); strings.Contains(out, hidden) {
+			t.Errorf("%s: the secret is told: %s", c.address, out)
+		}
+	}
+}
+
 // Forwards are followed, with the sender that they go out from, but not in circles,
 // and not without end.
 func TestForwards(t *testing.T) {
@@ -336,6 +371,7 @@ joe-far@me.test
       locals          null.test is not among them
       virtualdomains  no line applies
       smtproutes      no line applies
+      tlsroutes       no line applies: TLS where the server offers it and it works
       MX              0 "": no address
       addresses       Sorry, I couldn't find a mail exchanger or IP address. (#5.4.4)
       = bounced: Sorry, I couldn't find a mail exchanger or IP address. (#5.4.4) (100)

@@ -2,12 +2,14 @@ package explain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
 	"time"
 
 	"quail/internal/conf"
+	"quail/internal/control"
 	"quail/internal/mailaddr"
 	"quail/internal/nexthop"
 	"quail/internal/tcpto"
@@ -37,6 +39,9 @@ func (e *Explainer) remote(a *Address, recipient string) {
 		s.Text = fmt.Sprintf("by the line %s to %s, port %d", line, quoted(target.Host), target.Port)
 	}
 	a.add(s)
+	if !e.session(a, &target, host) {
+		return
+	}
 	way, failure := e.finder.Find(context.Background(), target)
 	e.records(a, target, way)
 	if failure != nil {
@@ -48,6 +53,77 @@ func (e *Explainer) remote(a *Address, recipient string) {
 		return
 	}
 	e.candidates(a, way.Candidates, target.Port)
+}
+
+// meanings are what the policies of control/tlsroutes do.
+var meanings = map[nexthop.Policy]string{
+	nexthop.None:     "no TLS",
+	nexthop.May:      "TLS where the server offers it and it works",
+	nexthop.Require:  "no mail without TLS",
+	nexthop.Verify:   "no mail without TLS and a certificate for the name",
+	nexthop.Implicit: "TLS from the first byte, and no mail without a certificate for the name",
+}
+
+// session tells by what sessions mail for the host goes: the policy for TLS and the
+// user to log in as. It is false where mail waits because of that.
+func (e *Explainer) session(a *Address, t *nexthop.Target, host string) bool {
+	s := Step{Step: "tlsroutes", Outcome: Applies, File: "control/tlsroutes"}
+	lines, _, err := e.control.List("tlsroutes")
+	if err != nil {
+		s.Text = cause(err)
+		a.stop(s, e.unreadable(err))
+		return false
+	}
+	policies, err := nexthop.ParsePolicies(lines)
+	if err != nil {
+		s.Text = err.Error()
+		a.stop(s, Deferred)
+		return false
+	}
+	var found bool
+	t.TLS, s.Match, found = policies.Of(host, t.User)
+	s.Value = t.TLS.String()
+	switch {
+	case found:
+		s.Text = fmt.Sprintf("by the line %s:%s %s", s.Match, s.Value, meanings[t.TLS])
+	case t.User != "":
+		s.Text = "no line applies, and there is a user: " + meanings[t.TLS]
+	default:
+		s.Outcome, s.Text = Passes, "no line applies: "+meanings[t.TLS]
+	}
+	a.add(s)
+	return e.login(a, *t)
+}
+
+// login tells who qmail-remote says that it is, and nothing of the secret.
+func (e *Explainer) login(a *Address, t nexthop.Target) bool {
+	if t.User == "" {
+		return true
+	}
+	s := Step{Step: "remotesecrets", Outcome: Applies, File: "control/remotesecrets", Match: t.User}
+	lines, _, err := e.control.Secrets("remotesecrets")
+	if err != nil {
+		s.Text = cause(err)
+		if errors.Is(err, control.ErrExposed) {
+			s.Text = control.ErrExposed.Error()
+		}
+		if e.unreadable(err) == Unseen {
+			s.Outcome, s.Text = Hidden, "whether there is a secret for "+quoted(t.User)+": "+s.Text
+			a.add(s)
+			return true
+		}
+		a.stop(s, Deferred)
+		return false
+	}
+	secret, ok := nexthop.FindSecret(lines, t)
+	if !ok || secret == "" {
+		s.Text = fmt.Sprintf("there is no secret for %s at %s", quoted(t.User), quoted(t.Host))
+		a.stop(s, Deferred)
+		return false
+	}
+	s.Text = "logs in as " + quoted(t.User)
+	a.add(s)
+	return true
 }
 
 // records tells what the DNS says, and what of it is this host itself.
