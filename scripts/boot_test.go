@@ -79,9 +79,9 @@ func newHost(t *testing.T) *host {
 	}
 	h.script = root + "/qmail"
 	here := strings.NewReplacer("/var/qmail", h.home, "/var/run/qmail", h.pids, "/etc/", h.etc+"/",
-		"port=25\n", "port=2025\n", "patience=60", "patience=2", "sleep 1", "sleep 0.1")
+		"port=25\n", "port=2025\n", "patience=60", "patience=2", "sleep 1", "sleep 0.1", "pause=300", "pause=0.1")
 	write(t, h.script, here.Replace(string(source)))
-	for _, name := range []string{"rc", "rc.smtpd"} {
+	for _, name := range []string{"rc", "rc.smtpd", "rc.relay-ctrl"} {
 		source, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -89,7 +89,7 @@ func newHost(t *testing.T) *host {
 		write(t, h.home+"/"+name, here.Replace(string(source)))
 	}
 	t.Cleanup(func() {
-		for _, name := range []string{"send", "smtpd"} {
+		for _, name := range []string{"send", "smtpd", "relay"} {
 			if pid := h.pid(name); pid > 1 && pid != os.Getpid() {
 				syscall.Kill(pid, syscall.SIGKILL)
 			}
@@ -189,6 +189,45 @@ func TestBoot(t *testing.T) {
 	h.run("status", 3, noneRuns)
 	h.run("", 2, "usage: .*")
 	h.run("reload", 2, "usage: .*")
+}
+
+// Old notes of logins are removed again and again where there are settings for that, and
+// nothing is said of it where there are none.
+func TestBootRelay(t *testing.T) {
+	h := newHost(t)
+	for name, script := range map[string]string{
+		"envdir":         `RELAY_CTRL_DIR=$(cat "$1/RELAY_CTRL_DIR"); export RELAY_CTRL_DIR; shift; exec "$@"`,
+		"relay-ctrl-age": "echo aged $(env | grep -c =) $RELAY_CTRL_DIR >>" + h.home + "/aged",
+	} {
+		write(t, h.home+"/bin/"+name, "#!/bin/sh\n"+script+"\n")
+	}
+	if err := os.Mkdir(h.etc+"/relay-ctrl", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, h.etc+"/relay-ctrl/RELAY_CTRL_DIR", "/allow\n")
+	h.run("start", 0, bothStarted)
+	pid := h.pid("relay")
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		aged, _ := os.ReadFile(h.home + "/aged")
+		if first, more, _ := strings.Cut(string(aged), "\n"); more != "" {
+			if first != "aged 3 /allow" { // PATH, PWD and the setting
+				t.Errorf("relay-ctrl-age had %q", first)
+			}
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("relay-ctrl-age has run so often: %q", aged)
+		}
+	}
+	h.run("restart", 0, "removal of old notes stopped\n"+bothStopped+"\n"+bothStarted)
+	if again := h.pid("relay"); again == pid || again == 0 || !h.gone(pid) {
+		t.Errorf("after the restart it is process %d, before %d", again, pid)
+	}
+	pid = h.pid("relay")
+	h.run("stop", 0, "removal of old notes stopped\n"+bothStopped)
+	if !h.gone(pid) {
+		t.Error("it still runs after stop")
+	}
 }
 
 // A pid file that outlived its process names somebody else.

@@ -56,11 +56,11 @@ func needs(list []dependency, grouping, fmri string) bool {
 	return slices.ContainsFunc(list, func(d dependency) bool { return d.Grouping == grouping && d.FMRI.Value == fmri })
 }
 
-// The manifest names two instances, each with its methods, what it waits for, and what
+// The manifest names three instances, each with its methods, what it waits for, and what
 // it may do at most; the method knows every word that the manifest calls it with.
 func TestManifest(t *testing.T) {
 	s := readManifest(t).Service
-	if s.Name != "network/qmail" || len(s.Instances) != 2 {
+	if s.Name != "network/qmail" || len(s.Instances) != 3 {
 		t.Fatalf("service %s with %d instances", s.Name, len(s.Instances))
 	}
 	for _, fmri := range []string{"svc:/system/filesystem/local", "svc:/milestone/network", "file://localhost/var/qmail/control/me"} {
@@ -72,7 +72,8 @@ func TestManifest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limits := map[string]string{"send start": "zone", "smtpd start": "basic,net_privaddr,proc_setid"}
+	limits := map[string]string{"send start": "zone", "smtpd start": "basic,net_privaddr,proc_setid",
+		"relay start": "basic,file_dac_search,file_dac_write"}
 	for _, i := range s.Instances {
 		if i.Enabled != "false" {
 			t.Errorf("%s is enabled by being imported", i.Name)
@@ -115,18 +116,24 @@ func TestUnits(t *testing.T) {
 		t.Errorf("boot says %q", said)
 	}
 	var units []string
-	for _, name := range []string{"qmail.service", "qmail-smtpd.service"} {
+	for _, name := range []string{"qmail.service", "qmail-smtpd.service", "relay-ctrl.service"} {
 		unit := filepath.Join(dest, "etc/systemd/system", name)
 		text, err := os.ReadFile(unit)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range []string{"KillMode=process", "Restart=always", "WantedBy=multi-user.target"} {
+		// Of the mail system's programs one alone is told to end, and it runs set-uid ones.
+		mail := name != "relay-ctrl.service"
+		lines := []string{"Restart=always", "WantedBy=multi-user.target"}
+		if mail {
+			lines = append(lines, "KillMode=process")
+		}
+		for _, line := range lines {
 			if !strings.Contains(string(text), "\n"+line+"\n") {
 				t.Errorf("%s has no %s", name, line)
 			}
 		}
-		if strings.Contains(string(text), "\nNoNewPrivileges=y") {
+		if strings.Contains(string(text), "\nNoNewPrivileges=y") && mail {
 			t.Errorf("below %s set-uid programs have no effect", name)
 		}
 		write(t, unit, strings.ReplaceAll(strings.ReplaceAll(string(text), "=/home/doc", "="+dest+"/home/doc"), "=/home/rc", "="+dest+"/home/rc"))
@@ -149,7 +156,7 @@ func TestBootSMF(t *testing.T) {
 		t.Errorf("boot says %q", said)
 	}
 	for name, want := range map[string]bool{"var/svc/manifest/site/qmail.xml": true, "lib/svc/method/qmail": true,
-		"opt/qmail/rc.smtpd": true, "opt/qmail/supervise/qmail-smtpd/log/run": true, "etc/init.d/qmail": false, "etc/rc2.d/S99qmail": false} {
+		"opt/qmail/rc.smtpd": true, "opt/qmail/rc.relay-ctrl": true, "opt/qmail/supervise/qmail-smtpd/log/run": true, "etc/init.d/qmail": false, "etc/rc2.d/S99qmail": false} {
 		text, err := os.ReadFile(filepath.Join(dest, name))
 		if (err == nil) != want || strings.Contains(string(text), "/var/qmail") {
 			t.Errorf("%s: %v", name, err)
