@@ -8,6 +8,7 @@ godebug (
 )
 
 require (
+	github.com/go-crypt/crypt v0.14.15
 	github.com/jsimonetti/rtnetlink/v2 v2.0.2
 	github.com/landlock-lsm/go-landlock v0.11.0
 	github.com/mdlayher/netlink v1.7.2
@@ -18,6 +19,7 @@ require (
 )
 
 require (
+	github.com/go-crypt/x v0.4.16 // indirect
 	github.com/google/go-cmp v0.6.0 // indirect
 	github.com/josharian/native v1.1.0 // indirect
 	github.com/mdlayher/socket v0.4.1 // indirect

@@ -13,6 +13,8 @@ var modules = map[string]struct {
 	reason   string
 	testOnly bool
 }{
+	"github.com/go-crypt/crypt":                     {reason: "has the hashes of crypt(3) that /etc/shadow is written with, for checkpassword alone"},
+	"github.com/go-crypt/x":                         {reason: "is needed by github.com/go-crypt/crypt"},
 	"github.com/google/go-cmp":                      {reason: "is needed by the tests of github.com/mdlayher/netlink"},
 	"github.com/josharian/native":                   {reason: "is needed by github.com/mdlayher/netlink"},
 	"github.com/jsimonetti/rtnetlink/v2":            {reason: "tells long-lived programs of changes of this host's addresses, see internal/addrwatch"},

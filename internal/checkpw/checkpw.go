@@ -22,3 +22,13 @@ func Record(name, password, timestamp string) []byte {
 	}
 	return b
 }
+
+// Parse returns the parts of a record, of which nothing counts after the third NUL. ok is
+// false if there are fewer.
+func Parse(record []byte) (name, password, timestamp string, ok bool) {
+	parts := strings.SplitN(string(record), "\x00", 4)
+	if len(parts) < 4 {
+		return "", "", "", false
+	}
+	return parts[0], parts[1], parts[2], true
+}

@@ -115,6 +115,21 @@ func isPipe(mode uint32) bool {
 	return mode&syscall.S_IFMT == syscall.S_IFIFO || mode&syscall.S_IFMT == syscall.S_IFSOCK
 }
 
+// Input makes the inherited descriptor fd available as the only one of Extra: nil if it
+// is neither a pipe nor a socket nor a file.
+func Input(fd int) Option {
+	return func(p *Process) error {
+		var f *os.File
+		var st syscall.Stat_t
+		if syscall.Fstat(fd, &st) == nil && (isPipe(uint32(st.Mode)) || st.Mode&syscall.S_IFMT == syscall.S_IFREG) {
+			syscall.CloseOnExec(fd)
+			f = os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", fd))
+		}
+		p.Extra = []*os.File{f}
+		return nil
+	}
+}
+
 // Main runs the program that is this process and exits with its status.
 func Main(name string, run func(*Process) error, options ...Option) {
 	debug.SetTraceback("crash")
