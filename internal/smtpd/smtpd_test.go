@@ -73,10 +73,15 @@ func home(t testing.TB, special files, queueStatus int) {
 // process returns a server for the client on in and out.
 func process(in, out *os.File, env prog.Env) *prog.Process {
 	return &prog.Process{
-		Name: "qmail-smtpd", Env: env, Stdin: in, Stdout: out, Stderr: os.Stderr, UID: os.Getuid(),
-		Now: func() time.Time { return time.Date(2026, 1, 5, 4, 46, 54, 0, time.UTC) },
+		Name: "qmail-smtpd", Env: env, Stdin: in, Stdout: out, Stderr: logFile, UID: os.Getuid(), PID: 4711,
+		Now: clock,
 	}
 }
+
+// clock is that of all sessions. It stands still, but where others are asked, who wait.
+var clock = standing
+
+func standing() time.Time { return time.Date(2026, 1, 5, 4, 46, 54, 0, time.UTC) }
 
 // manner is how sessions are held: each by a process of its own, or as a job among
 // others.
