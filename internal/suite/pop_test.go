@@ -42,13 +42,13 @@ func asJoe() string {
 }
 
 // pop3 runs tcpserver with qmail-popup and returns its port.
-func (s *suite) pop3() int {
+func (s *suite) pop3(env ...string) int {
 	s.t.Helper()
 	if err := os.WriteFile(s.path("checkpassword"), fmt.Appendf(nil, checkpassword, home, asJoe()), 0o755); err != nil {
 		s.t.Fatal(err)
 	}
 	s.excuse(foreign, "each POP session is a process of its own")
-	return s.tcpserver([]string{s.path("bin/qmail-popup"), me, s.path("checkpassword"), s.path("bin/qmail-pop3d"), "Maildir"})
+	return s.tcpserver([]string{s.path("bin/qmail-popup"), me, s.path("checkpassword"), s.path("bin/qmail-pop3d"), "Maildir"}, env...)
 }
 
 // stored puts messages of every kind into joe's Maildir, oldest first, and returns them
