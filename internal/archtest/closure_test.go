@@ -36,6 +36,11 @@ var privileged = []struct {
 	{name: "relay-ctrl-udp", as: "root, on packets of strangers"},
 	{name: "qmail-auth", as: "root, where a checkpassword program needs that"},
 	{name: "qmail-authd", as: "qmailp, on what qmail-smtpd passes on"},
+	{name: "setuidgid", as: "root"},
+	{name: "envdir", as: "root in run scripts"},
+	{name: "envuidgid", as: "root in run scripts"},
+	{name: "softlimit", as: "root in run scripts"},
+	{name: "setlock", as: "root in run scripts"},
 	{name: "tcpserver", as: "root until it has bound its port", allowed: map[string]string{
 		"net": "listens and looks up names",
 	}},

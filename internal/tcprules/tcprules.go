@@ -6,6 +6,9 @@
 // The text and the database are the administrator's; the host name and the user
 // name of a connection are the peer's to choose, and none of them can make a
 // lookup fail or match another form of rule than its own.
+//
+// Differs from qmail: ADDRESS/LENGTH is a network, and an IPv6 address may stand where
+// an IPv4 one may. Rules without these make the same database as ever.
 package tcprules
 
 import (

@@ -1,6 +1,6 @@
 //go:build !solaris
 
-package main
+package softlimit
 
 import "golang.org/x/sys/unix"
 

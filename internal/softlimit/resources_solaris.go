@@ -1,4 +1,4 @@
-package main
+package softlimit
 
 import "golang.org/x/sys/unix"
 
