@@ -197,18 +197,6 @@ func testExchangeCut(t *testing.T, m manner) {
 	}
 }
 
-// A client that falls silent within an exchange is put out in time.
-func TestExchangeTimeout(t *testing.T) { each(t, testExchangeTimeout) }
-
-func testExchangeTimeout(t *testing.T, m manner) {
-	withAll(t, files{"timeoutsmtpd": "1\n"})
-	c := m.greeted(t, peer, false)
-	c.want("AUTH CRAM-MD5", "334 ")
-	if got := c.reply(); got != "451 timeout (#4.4.2)\r\n" || <-c.status != 1 {
-		t.Errorf("told %q", got)
-	}
-}
-
 // A client that does not believe the proof of the server has not logged in.
 func TestProofRefused(t *testing.T) { each(t, testProofRefused) }
 

@@ -201,16 +201,19 @@ func testRecords(t *testing.T, m manner) {
 	}
 }
 
-// A client under TLS that takes its time is waited for, and not for ever.
-func TestTimeoutTLS(t *testing.T) { each(t, testTimeoutTLS) }
+// A client that takes its time, under TLS or within AUTH, is waited for, and not for ever.
+func TestSilence(t *testing.T) { each(t, testSilence) }
 
-func testTimeoutTLS(t *testing.T, m manner) {
+func testSilence(t *testing.T, m manner) {
 	withAll(t, files{"timeoutsmtpd": "1\n"})
-	c := m.greeted(t, peer, true)
+	secure, exchange := m.greeted(t, peer, true), m.greeted(t, peer, false)
+	exchange.want("AUTH CRAM-MD5", "334 ")
 	time.Sleep(300 * time.Millisecond) // long enough for a warm process to leave the session alone
-	c.want("NOOP", "250 ")
-	if got := c.reply(); got != "451 timeout (#4.4.2)\r\n" || <-c.status != 1 {
-		t.Errorf("told %q", got)
+	secure.want("NOOP", "250 ")
+	for _, c := range []*client{secure, exchange} {
+		if got := c.reply(); got != "451 timeout (#4.4.2)\r\n" || <-c.status != 1 {
+			t.Errorf("told %q", got)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -32,7 +33,7 @@ func TestNoDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	few := before
-	few.Cur = uint64(out.Fd()) + 3 // enough for a control file, not for three pipes
+	few.Cur = uint64(fill(t)) + 3 // enough for a control file, not for three pipes
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
 		t.Fatal(err)
 	}
@@ -44,5 +45,28 @@ func TestNoDescriptors(t *testing.T) {
 	got, err := os.ReadFile(out.Name())
 	if want := hi + ok + ok + "451 qqt failure (#4.3.0)\r\n" + mailFirst + bye; string(got) != want || status != 0 || err != nil {
 		t.Errorf("told %q, status %d, %v, want %q", got, status, err, want)
+	}
+}
+
+// fill takes all descriptors below the highest one that there is, and one more, which it
+// returns.
+func fill(t *testing.T) (last uintptr) {
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		n, _ := strconv.Atoi(name.Name())
+		last = max(last, uintptr(n))
+	}
+	for highest := last; ; {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		if last = f.Fd(); last > highest {
+			return last
+		}
 	}
 }
