@@ -152,7 +152,7 @@ func (c *check) mailbox(e mailauth.Entry, today int64) (a account, err error) {
 	}
 	if refusal != "" {
 		fmt.Fprintf(c.p.Stderr, "%s: login %q has no mailbox: %s\n", c.p.Name, e.Login, refusal)
-		return a, errRefused
+		return account{}, errRefused
 	}
 	return a, nil
 }
