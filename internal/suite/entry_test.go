@@ -21,17 +21,23 @@ import (
 // smtpdByRules runs qmail-smtpd under rules for tcprules and returns its port.
 func (s *suite) smtpdByRules(rules string) int {
 	s.t.Helper()
-	cdb := s.path("tcp.smtp.cdb")
+	args := []string{"-x", s.compileRules("tcp.smtp", rules)}
+	if root {
+		args = append(args, "-u", account(s.t, "passwd", "qmaild"), "-g", account(s.t, "group", "nofiles"))
+	}
+	return s.tcpserver(append(args, s.path("bin/qmail-smtpd")))
+}
+
+// compileRules puts rules in force and returns their database.
+func (s *suite) compileRules(name, rules string) (cdb string) {
+	s.t.Helper()
+	cdb = s.path(name + ".cdb")
 	cmd := exec.Command(s.path("bin/tcprules"), cdb, cdb+".tmp")
 	cmd.Stdin = strings.NewReader(rules)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		s.t.Fatalf("tcprules: %v\n%s", err, out)
 	}
-	args := []string{"-x", cdb}
-	if root {
-		args = append(args, "-u", account(s.t, "passwd", "qmaild"), "-g", account(s.t, "group", "nofiles"))
-	}
-	return s.tcpserver(append(args, s.path("bin/qmail-smtpd")))
+	return cdb
 }
 
 // submit sends a message by SMTP from one of the loopback addresses.

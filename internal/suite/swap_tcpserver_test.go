@@ -42,7 +42,7 @@ func (s *suite) server(scene scene) {
 		case "env":
 			env = append(env, p.text)
 		case "rules":
-			s.compileRules(p.text)
+			s.compileRules("rules", p.text)
 		case "from":
 			if port == 0 {
 				port = s.listen(options, env, script)
@@ -55,15 +55,6 @@ func (s *suite) server(scene scene) {
 		default:
 			s.t.Fatalf("%s: %s is no step", scene.name, p.verb)
 		}
-	}
-}
-
-func (s *suite) compileRules(rules string) {
-	s.t.Helper()
-	cmd := exec.Command(s.path("bin/tcprules"), s.path("rules.cdb"), s.path("rules.tmp"))
-	cmd.Stdin = strings.NewReader(rules)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		s.t.Fatalf("tcprules: %v\n%s", err, out)
 	}
 }
 
