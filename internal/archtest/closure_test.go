@@ -41,6 +41,10 @@ var privileged = []struct {
 	{name: "envuidgid", as: "root in run scripts"},
 	{name: "softlimit", as: "root in run scripts"},
 	{name: "setlock", as: "root in run scripts"},
+	{name: "qmail-keys", as: "root for life, and reads private keys"},
+	{name: "qmail-keysd", as: "qmailp, with all private keys", allowed: map[string]string{
+		"net": "crypto/x509 has addresses in certificates",
+	}},
 	{name: "tcpserver", as: "root until it has bound its port", allowed: map[string]string{
 		"net": "listens and looks up names",
 	}},

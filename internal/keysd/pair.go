@@ -6,8 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	_ "crypto/sha256" // the hashes of signatures
-	_ "crypto/sha512"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"

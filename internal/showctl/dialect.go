@@ -48,6 +48,7 @@ const (
 var Dialects = []Foreign{
 	// Files that need no reader among ours.
 	{"defaultdelivery", "Life with qmail", Understood, 0, "the run script passes it to qmail-start"},
+	{"concurrencysubmission", "Quail", Understood, 0, "rc.smtpd submission and submissions pass it to tcpserver"},
 	{"concurrencyincoming concurrencysmtpd concurrencypop3d blacklists", "Life with qmail, qmailtoaster", Understood, 0, "run scripts pass it to tcpserver or rblsmtpd"},
 	{"rules.smtpd.* rules.qmtpd.* tcp.smtp tcp.smtp.cdb", "s/qmail and others", Understood, 0, "rules, which tcprules compiles and tcpserver reads where its -x names them"},
 	{"simcontrol simcontrol.cdb simversions simversions.cdb ssattach ssattach.cdb", "simscan", Understood, 0, "simscan reads it, in QMAILQUEUE's place"},
@@ -97,7 +98,7 @@ var Dialects = []Foreign{
 		"limits and filters that depend on addresses are not set; set variables in tcpserver's rules"},
 
 	// TLS.
-	{"servercert.pem servercerts certs", "TLS patch, sagredo, qmailtoaster, indimail", Ignored, 0, "qmail-smtpd has no STARTTLS; " + inFront},
+	{"servercerts certs", "sagredo, indimail", Ignored, 0, "certificates are those that tlscerts names"},
 	{"clientca.pem clientcrl.pem", "TLS patch, sagredo, indimail", Dangerous, 0, "no certificate is asked of clients, none lets one relay; " + inFront + ", and set RELAYCLIENT there"},
 	{"clientcert.pem domaincerts", "TLS patch, s/qmail, sagredo, indimail", Ignored, 0, "qmail-remote shows no certificate of its own; a route may lead to a relay that does"},
 	{"tlshosts", "TLS patch, sagredo, indimail", Dangerous, 0,

@@ -50,7 +50,7 @@ func TestKnown(t *testing.T) {
 	const sagredo = `authsenders authservid badhelo badhelonorelay badmailfromnorelay badrcptto badrcpttonorelay bouncemaxbytes brtlimit
 		cache cachelifetime clientca.pem clientcert.pem clientcrl.pem concurrencysuppl0 concurrencysuppl12 dh4096.pem rsa4096.pem
 		dnsblfailclosed dnsbllist domainkeys filterargs maxrcpt moreipme morevalidrcptto morevalidrcptto.cdb notipme notlshosts
-		notlshosts_auto outgoingip qfilters rejectnullsenders rejectrelaytest servercert.pem servercerts smtpplugins spfbehavior
+		notlshosts_auto outgoingip qfilters rejectnullsenders rejectrelaytest servercerts smtpplugins spfbehavior
 		spfexp spfguess spfrules srs_alwaysrewrite srs_domain srs_hashlength srs_hashmin srs_maxage srs_secrets srs_separator
 		suppls0 surbldomain surbldomainwhite surblrcpt taps tlsclientciphers tlsclients tlshosts tlsserverciphers validrcptto`
 	const sqmail = `authsenders badhelo badmimetypes badloadertypes badrcptto bouncemaxbytes dkimdomains domaincerts domainips
@@ -73,7 +73,7 @@ func TestForeign(t *testing.T) {
 	dir := control.Dir(t.TempDir())
 	for name, text := range map[string]string{
 		"badrcptto": "a@b\n", "badhelo": "# none\n\n", "spfbehavior": "3\n", "maxrcpt": "0\n", "defaultdelivery": "./Maildir/\n",
-		"servercert.pem": "x\n",
+		"servercerts": "x\n",
 	} {
 		if err := os.WriteFile(filepath.Join(string(dir), name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -96,7 +96,7 @@ func TestForeign(t *testing.T) {
 	say("maxrcpt", "Ignored here: as it stands")
 	say("tlshosts", "DANGEROUS ")
 	say("defaultdelivery", "Understood: the run script passes it to qmail-start (Life with qmail).\n")
-	say("servercert.pem", "Ignored here: qmail-smtpd has no STARTTLS; ")
+	say("servercerts", "Ignored here: certificates are those that tlscerts names")
 	say("something", "I have no idea what this file does.\n")
 	if err := os.WriteFile(filepath.Join(string(dir), "spfbehavior"), []byte("2\n"), 0o644); err != nil {
 		t.Fatal(err)
