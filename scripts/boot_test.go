@@ -89,7 +89,7 @@ func newHost(t *testing.T) *host {
 		write(t, h.home+"/"+name, here.Replace(string(source)))
 	}
 	t.Cleanup(func() {
-		for _, name := range []string{"send", "smtpd", "relay"} {
+		for _, name := range []string{"send", "smtpd", "submission", "submissions", "relay"} {
 			if pid := h.pid(name); pid > 1 && pid != os.Getpid() {
 				syscall.Kill(pid, syscall.SIGKILL)
 			}
@@ -189,6 +189,44 @@ func TestBoot(t *testing.T) {
 	h.run("status", 3, noneRuns)
 	h.run("", 2, "usage: .*")
 	h.run("reload", 2, "usage: .*")
+}
+
+// The services for submission run where there is control/concurrencysubmission, and are
+// those of rc.smtpd with another port, other rules and what makes them that.
+func TestBootSubmission(t *testing.T) {
+	h := newHost(t)
+	write(t, h.home+"/control/concurrencysubmission", "")
+	write(t, h.etc+"/tcp.smtp.cdb", "")
+	const started = `SMTP service for submission started \(pid \d+\)\nSMTP service for submissions started \(pid \d+\)`
+	const stopped = "SMTP service for submission stopped\nSMTP service for submissions stopped\n"
+	h.run("start", 0, bothStarted+`\n`+started)
+	path := h.home + "/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+	if got, want := h.given("tcpserver"), fmt.Sprintf("%q %q", []string{"tcpserver", "-v", "-R", "-u", "4711", "-g", "4712",
+		"0", "465", h.home + "/bin/qmail-smtpd"}, []string{"PATH=" + path, "SUBMISSION=", "SMTPS="}); got != want {
+		t.Errorf("tcpserver was given %s, want %s", got, want)
+	}
+	h.run("status", 0, bothRun+`\nSMTP service for submission runs \(pid \d+\)\nSMTP service for submissions runs \(pid \d+\)`)
+	h.run("start", 0, ".*runs already.*")
+	write(t, h.etc+"/tcp.submission.cdb", "")
+	write(t, h.home+"/control/concurrencysubmission", "7\n")
+	h.run("restart", 0, stopped+bothStopped+"\n"+bothStarted+`\n`+started)
+	if given := h.given("tcpserver"); !strings.Contains(given, fmt.Sprintf(`"-x" %q "-c" "7" "0"`, h.etc+"/tcp.submission.cdb")) {
+		t.Errorf("tcpserver was given %s", given)
+	}
+	pids := []int{h.pid("submission"), h.pid("submissions")}
+	h.run("stop", 0, stopped+bothStopped)
+	for _, pid := range pids {
+		if !h.gone(pid) {
+			t.Error("a process still runs after stop")
+		}
+	}
+	h.run("status", 3, noneRuns+"\nSMTP service for submission does not run\nSMTP service for submissions does not run")
+	write(t, h.home+"/tcpserver.fails", "")
+	h.run("start", 1, `.*SMTP service for submission did not start: .*SMTP service for submissions did not start: .*`)
+	h.run("stop", 0, ".*")
+	if output, err := dash(t, h.home+"/rc.smtpd", "smtps"); err == nil || !strings.Contains(output, "usage: ") {
+		t.Errorf("rc.smtpd smtps: %v, %q", err, output)
+	}
 }
 
 // Old notes of logins are removed again and again where there are settings for that, and

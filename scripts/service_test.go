@@ -56,11 +56,11 @@ func needs(list []dependency, grouping, fmri string) bool {
 	return slices.ContainsFunc(list, func(d dependency) bool { return d.Grouping == grouping && d.FMRI.Value == fmri })
 }
 
-// The manifest names three instances, each with its methods, what it waits for, and what
+// The manifest names five instances, each with its methods, what it waits for, and what
 // it may do at most; the method knows every word that the manifest calls it with.
 func TestManifest(t *testing.T) {
 	s := readManifest(t).Service
-	if s.Name != "network/qmail" || len(s.Instances) != 3 {
+	if s.Name != "network/qmail" || len(s.Instances) != 5 {
 		t.Fatalf("service %s with %d instances", s.Name, len(s.Instances))
 	}
 	for _, fmri := range []string{"svc:/system/filesystem/local", "svc:/milestone/network", "file://localhost/var/qmail/control/me"} {
@@ -73,6 +73,7 @@ func TestManifest(t *testing.T) {
 		t.Fatal(err)
 	}
 	limits := map[string]string{"send start": "zone", "smtpd start": "basic,net_privaddr,proc_setid",
+		"submission start": "basic,net_privaddr,proc_setid", "submissions start": "basic,net_privaddr,proc_setid",
 		"relay start": "basic,file_dac_search,file_dac_write"}
 	for _, i := range s.Instances {
 		if i.Enabled != "false" {
@@ -116,7 +117,7 @@ func TestUnits(t *testing.T) {
 		t.Errorf("boot says %q", said)
 	}
 	var units []string
-	for _, name := range []string{"qmail.service", "qmail-smtpd.service", "relay-ctrl.service"} {
+	for _, name := range []string{"qmail.service", "qmail-smtpd.service", "qmail-submission.service", "qmail-submissions.service", "relay-ctrl.service"} {
 		unit := filepath.Join(dest, "etc/systemd/system", name)
 		text, err := os.ReadFile(unit)
 		if err != nil {
@@ -156,7 +157,8 @@ func TestBootSMF(t *testing.T) {
 		t.Errorf("boot says %q", said)
 	}
 	for name, want := range map[string]bool{"var/svc/manifest/site/qmail.xml": true, "lib/svc/method/qmail": true,
-		"opt/qmail/rc.smtpd": true, "opt/qmail/rc.relay-ctrl": true, "opt/qmail/supervise/qmail-smtpd/log/run": true, "etc/init.d/qmail": false, "etc/rc2.d/S99qmail": false} {
+		"opt/qmail/rc.smtpd": true, "opt/qmail/rc.relay-ctrl": true, "opt/qmail/supervise/qmail-smtpd/log/run": true,
+		"opt/qmail/supervise/qmail-submission/run": true, "opt/qmail/supervise/qmail-submissions/log/run": true, "etc/init.d/qmail": false, "etc/rc2.d/S99qmail": false} {
 		text, err := os.ReadFile(filepath.Join(dest, name))
 		if (err == nil) != want || strings.Contains(string(text), "/var/qmail") {
 			t.Errorf("%s: %v", name, err)

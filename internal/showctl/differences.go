@@ -21,6 +21,8 @@ type Difference struct {
 var Differences = []Difference{
 	{"rcpthosts", "without this file every recipient with a domain is refused, unless RELAYCLIENT is set",
 		"rcpthosts qmail-smtpd qmail-qmtpd"},
+	{"relaying", "qmail-smtpd offers STARTTLS where qmail-keys has a certificate and AUTH where qmail-auth listens; whom it refuses to relay for, who logs in and who fails to stands in its log",
+		"smtpd"},
 	{"memory", "soft limits (softlimit, ulimit) do not bind the programs themselves: what a session or a message may use is built in",
 		"limits smtpd"},
 	{"crashes", "a program of the suite that crashes is a temporary failure, never a bounce",
