@@ -30,6 +30,8 @@ var privileged = []struct {
 	{name: "qmail-getpw", as: "qmailp"},
 	{name: "qmail-newu", as: "root, by hand"},
 	{name: "qmail-newmrh", as: "root, by hand"},
+	{name: "qmail-passwd", as: "root, by hand"},
+	{name: "checkpassword", as: "root, on what strangers send"},
 	{name: "qmail-popup", as: "root, on what its other half hands over"},
 	{name: "relay-ctrl-age", as: "root, where anybody has written"},
 	{name: "relay-ctrl-chdir", as: "root, before tcpserver"},

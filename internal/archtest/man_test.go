@@ -191,7 +191,7 @@ func TestManForm(t *testing.T) {
 }
 
 // foreignPages are pages of other packages that ours refer to.
-var foreignPages = strings.Fields(`flock.2 getent.1 syslogd.8`)
+var foreignPages = strings.Fields(`crypt.5 flock.2 getent.1 syslogd.8`)
 
 // TestManReferences looks for the pages that pages name, and wants the overview to
 // name them all.
