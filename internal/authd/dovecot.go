@@ -148,7 +148,7 @@ func readLine(in *bufio.Reader) (verb string, args []string, err error) {
 		return "", nil, err
 	}
 	fields := strings.Split(string(line[:len(line)-1]), "\t")
-	for i := range fields {
+	for i := 2; i < len(fields); i++ { // neither a verb nor a number needs that
 		fields[i] = unescape(fields[i])
 	}
 	return fields[0], fields[1:], nil
@@ -185,6 +185,7 @@ type dovecotExchange struct {
 	in      *bufio.Reader
 	names   []string
 	opening []string // of the line that begins it; nil once that has been said
+	open    bool     // it has begun and not ended
 	try     *try
 	name    string
 	login   string
@@ -192,7 +193,15 @@ type dovecotExchange struct {
 
 func (c *dovecotExchange) user() string  { return c.name }
 func (c *dovecotExchange) Login() string { return c.login }
-func (c *dovecotExchange) close()        { c.conn.Close() }
+
+// close tells Dovecot, which would otherwise wonder in its log.
+func (c *dovecotExchange) close() {
+	if c.open {
+		c.conn.SetDeadline(c.d.p.Now().Add(waitGreet))
+		c.conn.WriteString("CANCEL\t" + requestID + "\n")
+	}
+	c.conn.Close()
+}
 
 // requestID is that of the one exchange of a connection.
 const requestID = "1"
@@ -222,6 +231,7 @@ func (c *dovecotExchange) Next(response []byte) (challenge []byte, done bool, er
 	if err == nil {
 		challenge, done, err = c.answer(verb, args)
 	}
+	c.open = err == nil && !done
 	if err != nil && err != sasl.ErrWrong {
 		err = fmt.Errorf("ask Dovecot: %w", err)
 	}
