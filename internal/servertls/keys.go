@@ -20,6 +20,7 @@ import (
 
 	"quail/internal/keywire"
 	"quail/internal/localsocket"
+	"quail/internal/prog"
 )
 
 const (
@@ -118,7 +119,7 @@ func (k *Keys) ask(q keywire.Request) (a keywire.Answer, err error) {
 	for {
 		conn, kept, err := k.connect()
 		if err != nil {
-			return a, fmt.Errorf("unable to reach qmail-keys: %w", err)
+			return a, prog.Fail("unable to reach qmail-keys", err)
 		}
 		conn.SetDeadline(k.now().Add(answerTime))
 		if _, err = conn.Write(q.Append(nil)); err == nil {
@@ -130,7 +131,7 @@ func (k *Keys) ask(q keywire.Request) (a keywire.Answer, err error) {
 		}
 		conn.Close()
 		if !kept || errors.Is(err, os.ErrDeadlineExceeded) {
-			return a, fmt.Errorf("qmail-keys does not answer: %w", err)
+			return a, prog.Fail("qmail-keys does not answer", err)
 		}
 	}
 }
