@@ -67,8 +67,10 @@ const (
 // Capabilities are those of qmail-pop3d, RFC 2449, which hold before the login as well.
 var Capabilities = []string{"TOP", "UIDL", "PIPELINING", "EXPIRE NEVER"}
 
-// CapabilityUTF8 says that UTF8 is understood before the login, and UTF-8 in names.
-const CapabilityUTF8 = "UTF8 USER"
+// CapabilityUTF8 says that UTF8 is understood before the login. It does not promise that
+// names and passwords in UTF-8 are brought into one form (RFC 6856, section 2.2): they are
+// compared as they are.
+const CapabilityUTF8 = "UTF8"
 
 // All is the number of lines that stands for all of them.
 const All = ^uint64(0)

@@ -122,7 +122,7 @@ func TestCapabilities(t *testing.T) {
 		c.say("", "+OK ")
 		c.say("CAPA", "+OK ", "USER", "TOP", "UIDL", "PIPELINING", "EXPIRE NEVER")
 		if env != nil {
-			c.say("", "UTF8 USER")
+			c.say("", "UTF8")
 		}
 		c.say("", ".")
 		c.say("UTF8", "-ERR unimplemented")

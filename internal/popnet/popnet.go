@@ -19,7 +19,6 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"quail/internal/attempt"
 	"quail/internal/conf"
@@ -116,11 +115,6 @@ func (s *session) command(c pop3.Command) (reply string, a *attempt.Attempt) {
 
 // login carries out the commands by which a client logs in.
 func (s *session) login(c pop3.Command) (reply string, a *attempt.Attempt) {
-	// Of a client that knows what UTF-8 is, nothing else is a name or password. Others may
-	// have one of another time, which is for the program that checks it to know.
-	if s.utf8 && !utf8.ValidString(c.Arg) {
-		return pop3.Syntax, nil
-	}
 	name, secret := s.name, c.Arg
 	switch {
 	case c.Verb == "user":

@@ -104,9 +104,9 @@ func environment(env prog.Env, a attempt.Attempt) prog.Env {
 
 // half is the other half, while it runs.
 type half struct {
-	child   *proc.Child
-	control *os.File // it hands over the attempt here, and ends when this does
-	data    *os.File // leads to the client, if that is under TLS
+	control *os.File      // it hands over the attempt here, and ends when this does
+	data    *os.File      // leads to the client, if that is under TLS
+	ended   chan struct{} // closed when it has
 }
 
 // start starts the other half.
@@ -137,7 +137,12 @@ func (pr program) start(p *prog.Process, timestamp string) (half, error) {
 		data.Close()
 		return half{}, err
 	}
-	return half{child, control, data}, nil
+	h := half{control, data, make(chan struct{})}
+	go func() {
+		child.Wait()
+		close(h.ended)
+	}()
+	return h, nil
 }
 
 // end lets the other half go, and waits for it: it may still have something for the
@@ -145,7 +150,7 @@ func (pr program) start(p *prog.Process, timestamp string) (half, error) {
 func (h half) end() {
 	h.control.Close()
 	h.data.Close()
-	h.child.Wait()
+	<-h.ended
 }
 
 // pair returns two sockets that are connected, and that no program inherits unasked.

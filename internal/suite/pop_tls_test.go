@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -191,7 +192,7 @@ def session(tls, utf8, apop):
     else:
         c.user('joe')
         c.pass_('secret')
-    assert c.capa()['UTF8'] == ['USER'] and c.capa()['EXPIRE'] == ['NEVER'], c.capa()
+    assert c.capa()['UTF8'] == [] and c.capa()['EXPIRE'] == ['NEVER'], c.capa()
     assert c.stat() == (1, len(stored)), c.stat()
     assert c.uidl()[1] == [b'1 1.a'], c.uidl()
     assert c.top(1, 0)[1] == c.retr(1)[1][:-2] + [b''], c.top(1, 0)
@@ -336,7 +337,7 @@ func TestSTLS(t *testing.T) {
 	c.say("USER joe\r\nSTLS x\r\n", "+OK", "-ERR")
 	c.stls(trust)
 	c.say("PASS secret\r\nSTLS\r\nCAPA\r\n", "-ERR USER first", "-ERR authorization first",
-		"+OK", "USER", "TOP", "UIDL", "PIPELINING", "EXPIRE NEVER", "UTF8 USER", ".")
+		"+OK", "USER", "TOP", "UIDL", "PIPELINING", "EXPIRE NEVER", "UTF8", ".")
 	c.say("APOP joe "+digest(c)+"\r\n", "+OK ")
 	c.say("QUIT\r\n", "+OK ")
 	c.end()
@@ -368,7 +369,110 @@ func TestSTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	c = s.popClient(t, port)
-	c.say("STLS\r\nCAPA\r\n", "-ERR authorization first", "+OK", "USER", "TOP", "UIDL", "PIPELINING", "EXPIRE NEVER", "UTF8 USER", ".")
+	c.say("STLS\r\nCAPA\r\n", "-ERR authorization first", "+OK", "USER", "TOP", "UIDL", "PIPELINING", "EXPIRE NEVER", "UTF8", ".")
 	c.say("QUIT\r\n", "+OK")
 	c.end()
+}
+
+// Programs that check passwords and die, say something or refuse are answered alike in
+// plain and under TLS.
+func TestPOPChecks(t *testing.T) {
+	s := install(t)
+	_, trust := s.underTLS()
+	check := s.path("check")
+	s.excuse(foreign, "each POP session is a process of its own")
+	port := s.tcpserver([]string{s.path("bin/qmail-popup"), me, check, "one", "two words"})
+	for _, c := range []struct{ does, heard string }{
+		{"kill -9 $$", "-ERR aack, child crashed\r\n"},
+		{"echo hello; exit 1", "hello\n-ERR authorization failed\r\n"},
+		{"exit 111", "-ERR authorization failed\r\n"},
+		{"exit 0", ""},
+		{"tr '\\000' ' ' <&3; echo $# $2 $POP3UTF8; read line; echo $line", "joe secret TIMESTAMP 2 two words on\nhello\n"},
+		{"head -c 1000000 /dev/zero; exit 1", strings.Repeat("\x00", 1000000) + "-ERR authorization failed\r\n"},
+		// The end of what the client says is passed on, and waited for.
+		{"cat; echo end", "hello\nend\n"},
+	} {
+		if err := os.WriteFile(check, []byte("#!/bin/sh\n"+c.does+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, secure := range []bool{false, true} {
+			p := s.popClient(t, port)
+			over := p.conn.(interface{ CloseWrite() error })
+			if secure {
+				over = p.stls(trust)
+			}
+			behind := ""
+			if strings.Contains(c.heard, "hello\nend") || strings.Contains(c.heard, "words") {
+				behind = "hello\n" // what nobody reads makes the kernel cut a connection off
+			}
+			p.say("UTF8\r\nUSER joe\r\nPASS secret\r\n"+behind, "+OK ", "+OK ")
+			// A program may have gone before the client has said that this is all.
+			over.CloseWrite()
+			b, err := io.ReadAll(p.r)
+			if got := strings.Replace(string(b), p.timestamp, "TIMESTAMP", 1); got != c.heard || err != nil {
+				t.Errorf("%s, TLS %v: heard %.200q, %v, want %.200q", c.does, secure, got, err, c.heard)
+			}
+		}
+	}
+}
+
+// The suite's own checkpassword, with logins that are for mail alone: by password, and by
+// digest where the secret is kept.
+func TestPOPCheckpassword(t *testing.T) {
+	if !asRoot(t, "only root becomes the user who has logged in") {
+		return
+	}
+	s := install(t)
+	_, trust := s.underTLS()
+	uid, _ := strconv.Atoi(account(t, "passwd", "daemon"))
+	gid, _ := strconv.Atoi(account(t, "group", "daemon"))
+	for _, dir := range []string{"m", "m/new", "m/cur", "m/tmp"} {
+		s.mkdir(dir, 0o700, uid, gid)
+	}
+	set := func(password string, args ...string) {
+		t.Helper()
+		cmd := exec.Command(s.path("bin/qmail-passwd"), args...)
+		cmd.Stdin = strings.NewReader(password + "\n")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("qmail-passwd %q: %v, %s", args, err, out)
+		}
+	}
+	set("open sesame", "-s", "-u", "daemon", "alice@"+me)
+	set("secret", "-u", "daemon", "bob")
+	set("gr\u00fcn", "-u", "daemon", "j\u00f6rg")
+	s.excuse(foreign, "each POP session is a process of its own")
+	port := s.tcpserver([]string{s.path("bin/qmail-popup"), me, s.path("bin/checkpassword"), s.path("bin/qmail-pop3d"), s.path("m")})
+	digest := func(c *popClient, secret string) string { return fmt.Sprintf("%x", md5.Sum([]byte(c.timestamp+secret))) }
+	for _, secure := range []bool{false, true} {
+		for _, login := range []struct {
+			name, password string
+			good, apop     bool
+		}{
+			{"alice@" + me, "open sesame", true, true},
+			{"alice@" + me, "open sesam", false, false},
+			{"bob", "secret", true, false},
+			{"bob", "", false, false},
+			{"nobody-at-all", "secret", false, false},
+			{"root", "secret", false, false},
+			{"j\u00f6rg", "gr\u00fcn", true, false},
+			{"j\u00f6rg", "gru\u0308n", false, false}, // it is what it is
+		} {
+			for _, apop := range []bool{false, true} {
+				c := s.popClient(t, port)
+				if secure {
+					c.stls(trust)
+				}
+				answer := "-ERR"
+				if apop && login.apop || !apop && login.good {
+					answer = "+OK "
+				}
+				if apop {
+					c.say("APOP "+login.name+" "+digest(c, login.password)+"\r\n", answer)
+				} else {
+					c.say("USER "+login.name+"\r\nPASS "+login.password+"\r\n", "+OK ", answer)
+				}
+				c.conn.Close()
+			}
+		}
+	}
 }
