@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 		err := syscall.Exec("/proc/self/exe", append([]string{"qmail-send"}, os.Args[1:]...), os.Environ())
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(111)
-	case "qmail-send", "tcpserver", "splogger":
+	case "qmail-send", "tcpserver", "splogger", "qmail-auth":
 		home := filepath.Dir(strings.Split(os.Getenv("PATH"), ":")[0])
 		given := fmt.Sprintf("%q %q", os.Args, os.Environ())
 		if err := os.WriteFile(filepath.Join(home, name+".given"), []byte(given), 0o644); err != nil {
@@ -65,7 +65,7 @@ func newHost(t *testing.T) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"qmail-start", "tcpserver", "splogger"} {
+	for _, name := range []string{"qmail-start", "tcpserver", "splogger", "qmail-auth"} {
 		if err := os.Symlink(self, filepath.Join(h.home, "bin", name)); err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func newHost(t *testing.T) *host {
 	here := strings.NewReplacer("/var/qmail", h.home, "/var/run/qmail", h.pids, "/etc/", h.etc+"/",
 		"port=25\n", "port=2025\n", "patience=60", "patience=2", "sleep 1", "sleep 0.1", "pause=300", "pause=0.1")
 	write(t, h.script, here.Replace(string(source)))
-	for _, name := range []string{"rc", "rc.smtpd", "rc.relay-ctrl"} {
+	for _, name := range []string{"rc", "rc.smtpd", "rc.auth", "rc.relay-ctrl"} {
 		source, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -89,7 +89,7 @@ func newHost(t *testing.T) *host {
 		write(t, h.home+"/"+name, here.Replace(string(source)))
 	}
 	t.Cleanup(func() {
-		for _, name := range []string{"send", "smtpd", "submission", "submissions", "relay"} {
+		for _, name := range []string{"send", "smtpd", "submission", "submissions", "relay", "keys", "auth"} {
 			if pid := h.pid(name); pid > 1 && pid != os.Getpid() {
 				syscall.Kill(pid, syscall.SIGKILL)
 			}
@@ -229,6 +229,41 @@ func TestBootSubmission(t *testing.T) {
 	}
 }
 
+// qmail-auth runs where there is something to check passwords with, and is given the words
+// of control/authprogram.
+func TestBootAuth(t *testing.T) {
+	h := newHost(t)
+	h.run("start", 0, bothStarted)
+	if h.pid("auth") != 0 {
+		t.Error("there is nothing to check passwords with, and qmail-auth runs")
+	}
+	path := "PATH=" + h.home + "/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+	given := func(want ...string) {
+		t.Helper()
+		if got, want := h.given("qmail-auth"), fmt.Sprintf("%q %q", append([]string{"qmail-auth"}, want...), []string{path}); got != want {
+			t.Errorf("qmail-auth was given %s, want %s", got, want)
+		}
+	}
+	const started, stopped = `checks of passwords started \(pid \d+\)\n`, "checks of passwords stopped\n"
+	if err := os.Mkdir(h.home+"/users", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, h.home+"/users/mailauth", "")
+	h.run("start", 0, started+".*runs already.*")
+	given()
+	write(t, h.home+"/control/authprogram", "checkpassword  *\n")
+	h.run("restart", 0, stopped+started+bothStopped+"\n"+bothStarted)
+	given("checkpassword", "*")
+	pid := h.pid("auth")
+	h.run("stop", 0, stopped+bothStopped)
+	if !h.gone(pid) {
+		t.Error("qmail-auth still runs after stop")
+	}
+	write(t, h.home+"/qmail-auth.fails", "")
+	h.run("start", 1, "checks of passwords did not start: .*")
+	h.run("stop", 0, ".*")
+}
+
 // Old notes of logins are removed again and again where there are settings for that, and
 // nothing is said of it where there are none.
 func TestBootRelay(t *testing.T) {
@@ -263,6 +298,24 @@ func TestBootRelay(t *testing.T) {
 	}
 	pid = h.pid("relay")
 	h.run("stop", 0, "removal of old notes stopped\n"+bothStopped)
+	if !h.gone(pid) {
+		t.Error("it still runs after stop")
+	}
+}
+
+// qmail-keys runs where there are certificates.
+func TestBootKeys(t *testing.T) {
+	h := newHost(t)
+	write(t, h.home+"/bin/qmail-keys", "#!/bin/sh\nwhile :; do sleep 0.1; done\n")
+	write(t, h.home+"/control/servercert.pem", "")
+	h.run("start", 0, bothStarted)
+	pid := 0
+	for end := time.Now().Add(30 * time.Second); pid == 0; time.Sleep(10 * time.Millisecond) {
+		if pid = h.pid("keys"); time.Now().After(end) {
+			t.Fatal("it does not run")
+		}
+	}
+	h.run("stop", 0, bothStopped+"\nqmail-keys stopped")
 	if !h.gone(pid) {
 		t.Error("it still runs after stop")
 	}

@@ -350,7 +350,7 @@ func TestSyntax(t *testing.T) {
 // Scripts that run at boot also run under shells older than POSIX.
 func TestBootScriptsAreOld(t *testing.T) {
 	young := regexp.MustCompile(`\$\(|\[ |test -e|(^|[;&|]|\bif|\bwhile)\s*! |\$\{[^}]*[#%:]|export [a-z]*=|\$[({]{2}|~/|grep -q|echo -n`)
-	for _, name := range []string{"init.d/qmail", "rc", "rc.smtpd", "rc.relay-ctrl", "smf/qmail"} {
+	for _, name := range []string{"init.d/qmail", "rc", "rc.smtpd", "rc.auth", "rc.relay-ctrl", "smf/qmail"} {
 		contents, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

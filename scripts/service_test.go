@@ -117,14 +117,14 @@ func TestUnits(t *testing.T) {
 		t.Errorf("boot says %q", said)
 	}
 	var units []string
-	for _, name := range []string{"qmail.service", "qmail-smtpd.service", "qmail-submission.service", "qmail-submissions.service", "relay-ctrl.service"} {
+	for _, name := range []string{"qmail.service", "qmail-smtpd.service", "qmail-auth.service", "qmail-submission.service", "qmail-submissions.service", "qmail-keys.service", "relay-ctrl.service"} {
 		unit := filepath.Join(dest, "etc/systemd/system", name)
 		text, err := os.ReadFile(unit)
 		if err != nil {
 			t.Fatal(err)
 		}
 		// Of the mail system's programs one alone is told to end, and it runs set-uid ones.
-		mail := name != "relay-ctrl.service"
+		mail := name != "relay-ctrl.service" && name != "qmail-auth.service" && name != "qmail-keys.service"
 		lines := []string{"Restart=always", "WantedBy=multi-user.target"}
 		if mail {
 			lines = append(lines, "KillMode=process")
@@ -138,6 +138,13 @@ func TestUnits(t *testing.T) {
 			t.Errorf("below %s set-uid programs have no effect", name)
 		}
 		write(t, unit, strings.ReplaceAll(strings.ReplaceAll(string(text), "=/home/doc", "="+dest+"/home/doc"), "=/home/rc", "="+dest+"/home/rc"))
+		if name == "qmail-keys.service" {
+			write(t, unit, strings.ReplaceAll(string(text), "/home/", dest+"/home/"))
+			if err := os.MkdirAll(dest+"/home/bin", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			write(t, dest+"/home/bin/qmail-keys", "")
+		}
 		units = append(units, unit)
 	}
 	if out, err := exec.Command("systemd-analyze", append([]string{"verify"}, units...)...).CombinedOutput(); err != nil || len(out) > 0 {
@@ -157,8 +164,8 @@ func TestBootSMF(t *testing.T) {
 		t.Errorf("boot says %q", said)
 	}
 	for name, want := range map[string]bool{"var/svc/manifest/site/qmail.xml": true, "lib/svc/method/qmail": true,
-		"opt/qmail/rc.smtpd": true, "opt/qmail/rc.relay-ctrl": true, "opt/qmail/supervise/qmail-smtpd/log/run": true,
-		"opt/qmail/supervise/qmail-submission/run": true, "opt/qmail/supervise/qmail-submissions/log/run": true, "etc/init.d/qmail": false, "etc/rc2.d/S99qmail": false} {
+		"opt/qmail/rc.smtpd": true, "opt/qmail/rc.auth": true, "opt/qmail/supervise/qmail-auth/log/run": true, "opt/qmail/rc.relay-ctrl": true, "opt/qmail/supervise/qmail-smtpd/log/run": true,
+		"opt/qmail/supervise/qmail-submission/run": true, "opt/qmail/supervise/qmail-keys/run": true, "opt/qmail/supervise/qmail-keys/log/run": true, "opt/qmail/supervise/qmail-submissions/log/run": true, "etc/init.d/qmail": false, "etc/rc2.d/S99qmail": false} {
 		text, err := os.ReadFile(filepath.Join(dest, name))
 		if (err == nil) != want || strings.Contains(string(text), "/var/qmail") {
 			t.Errorf("%s: %v", name, err)
