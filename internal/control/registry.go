@@ -100,6 +100,8 @@ var Registry = []Setting{
 		Text: "SMTP greeting: 220 %s."},
 	{Name: "smtproutes", Kind: KindList, Readers: "qmail-remote",
 		Text: "SMTP route: %s", Absent: "No artificial SMTP routes."},
+	{Name: "submissionlimits", Kind: KindList, New: true, Readers: "qmail-authd",
+		Text: "Limit on submissions an hour: %s", Absent: "No limits on submissions."},
 	{Name: "timeoutconnect", Kind: KindNumber, Default: "60", Readers: "qmail-remote",
 		Text: "SMTP client connection timeout is %s seconds."},
 	{Name: "timeoutremote", Kind: KindNumber, Default: "1200", Readers: "qmail-remote",

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -44,8 +43,7 @@ func (d Dir) look(name string) look {
 	err := unix.Stat(path, &st)
 	if err == unix.ENOENT {
 		// A link to nowhere may lead somewhere soon, which its directory does not show.
-		_, err := os.Lstat(path)
-		return look{name: name, absent: os.IsNotExist(err)}
+		return look{name: name, absent: unix.Lstat(path, &st) == unix.ENOENT}
 	}
 	if err != nil {
 		return look{name: name}

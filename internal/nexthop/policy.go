@@ -66,9 +66,11 @@ func ParsePolicies(lines []string) (Policies, error) {
 // but a password is given to nobody without a proof of who that is, so for a route with
 // a user it is Verify.
 func (all Policies) Of(host, user string) (p Policy, key string, found bool) {
-	for _, key := range append(mailaddr.Suffixes(host), "") {
-		if p, found := all[mailaddr.Lower(key)]; found {
-			return p, key, true
+	if len(all) > 0 {
+		for _, key := range append(mailaddr.Suffixes(host), "") {
+			if p, found := all[mailaddr.Lower(key)]; found {
+				return p, key, true
+			}
 		}
 	}
 	if user != "" {
