@@ -385,7 +385,7 @@ func flagNames(method string, call *ast.CallExpr) (names []string) {
 }
 
 // conventions are control files that boot scripts read and no program.
-var conventions = strings.Fields(`defaultdelivery concurrencyincoming concurrencysubmission`)
+var conventions = strings.Fields(`defaultdelivery authprogram concurrencyincoming concurrencysubmission`)
 
 // TestManControl holds the control files in the pages against the registry: a page
 // names those that its program reads, and lists no others among its files.
