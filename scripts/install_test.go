@@ -370,7 +370,7 @@ func TestControlFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	kinds := map[control.Kind]string{control.KindLine: "line", control.KindNumber: "number",
-		control.KindList: "list", control.KindCompiled: "compiled"}
+		control.KindList: "list", control.KindCompiled: "compiled", control.KindSecrets: "secrets", control.KindPEM: "PEM"}
 	var want, got []string
 	for _, s := range control.Registry {
 		if s.Default == control.Me {
