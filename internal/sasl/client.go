@@ -138,7 +138,7 @@ func (c *client) digest(challenge []byte) ([]byte, answer, error) {
 	}
 	user, charset := c.user, "charset=utf-8,"
 	if d.one("charset") == "" {
-		user, charset = string(latin1(c.user)), ""
+		user, charset = string(latin1(c.user, false)), ""
 	}
 	response := charset + "username=" + quote(user) + ",realm=" + quote(hashed.realm) + ",nonce=" + quote(hashed.nonce) +
 		`,cnonce="` + hashed.cnonce + `",nc=` + firstUse + ",qop=auth,digest-uri=" + quote(hashed.uri) +

@@ -43,9 +43,18 @@ func (s *server) digestAnswer(response []byte) ([]byte, step, error) {
 	unknown := err == ErrWrong
 	hashed := digestOf{user: user, realm: d.one("realm"), secret: secret, authzid: d.one("authzid"),
 		nonce: d.one("nonce"), cnonce: d.one("cnonce"), nc: d.one("nc"), uri: d.one("digest-uri")}
-	want, got := hashed.response("AUTHENTICATE:"), strings.ToLower(d.one("response"))
+	// RFC 2831 has ISO 8859-1 hashed for whatever is in it, name and password by
+	// themselves. Clients do so for both, for one of them or for none.
+	right := false
+	for i := range 4 {
+		other := hashed
+		other.userAsIs, other.secretAsIs = i&1 != 0, i&2 != 0
+		if other.is(d.one("response")) {
+			hashed, right = other, true
+		}
+	}
 	// The URI names a host by whatever name the client knows, so it is only hashed.
-	switch right := subtle.ConstantTimeCompare([]byte(want), []byte(got)) == 1; {
+	switch {
 	case !right, unknown, hashed.nonce != s.fresh, hashed.nc != firstUse,
 		hashed.realm != "" && hashed.realm != s.o.Realm, !actsAs([]byte(hashed.authzid), user):
 		return nil, nil, ErrWrong
@@ -61,17 +70,22 @@ const firstUse = "00000001"
 type digestOf struct {
 	user, realm, secret, authzid string
 	nonce, cnonce, nc, uri       string
+	userAsIs, secretAsIs         bool // UTF-8, not turned into ISO 8859-1
+}
+
+// is reports whether this is what a client has hashed.
+func (d digestOf) is(response string) bool {
+	return subtle.ConstantTimeCompare([]byte(d.response("AUTHENTICATE:")), []byte(strings.ToLower(response))) == 1
 }
 
 // response returns the hash in hexadecimal digits; method tells the directions apart.
 func (d digestOf) response(method string) string {
 	h := md5.New()
-	for i, part := range []string{d.user, d.realm, d.secret} {
-		if i > 0 {
-			h.Write([]byte{':'})
-		}
-		h.Write(latin1(part))
-	}
+	h.Write(latin1(d.user, d.userAsIs))
+	h.Write([]byte{':'})
+	h.Write(latin1(d.realm, false))
+	h.Write([]byte{':'})
+	h.Write(latin1(d.secret, d.secretAsIs))
 	a1 := string(h.Sum(nil)) + ":" + d.nonce + ":" + d.cnonce
 	if d.authzid != "" {
 		a1 += ":" + d.authzid
@@ -84,11 +98,12 @@ func hexMD5(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// latin1 returns a string as it is hashed: in ISO 8859-1 if it can be, else UTF-8.
-func latin1(s string) []byte {
+// latin1 returns a string as it is hashed: in ISO 8859-1 if it can be, else, or asIs, in
+// UTF-8.
+func latin1(s string, asIs bool) []byte {
 	var b []byte
 	for _, r := range s {
-		if r > 0xff {
+		if r > 0xff || asIs {
 			return []byte(s)
 		}
 		b = append(b, byte(r))

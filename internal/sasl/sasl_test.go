@@ -419,6 +419,20 @@ func TestDigestServer(t *testing.T) {
 	}
 }
 
+// Clients differ in what of a name and a password they hash in ISO 8859-1. GNU SASL, which
+// hashes the name in UTF-8, could not log in as anybody whose name is not ASCII.
+func TestDigestCharset(t *testing.T) {
+	for i := range 4 {
+		d := digestOf{user: "jürgen", realm: "mail.example", secret: "pässword", nonce: nonce(options().Random), cnonce: "abc", nc: firstUse, uri: "smtp/x",
+			userAsIs: i&1 != 0, secretAsIs: i&2 != 0}
+		answer := `username="jürgen",charset=utf-8,realm="mail.example",nonce="` + d.nonce + `",cnonce=abc,nc=00000001,digest-uri="smtp/x",response=` + d.response("AUTHENTICATE:")
+		s, challenge, done, err := run(t, "DIGEST-MD5", options(), nil, []byte(answer))
+		if !done || err != nil || s.Login() != "jürgen" || string(challenge) != "rspauth="+d.response(":") {
+			t.Errorf("%+v: %q, %v, %v", d, challenge, done, err)
+		}
+	}
+}
+
 // A right proof of SCRAM, changed in one place.
 func TestScramServer(t *testing.T) {
 	o, co := options(), clientOptions()
