@@ -178,7 +178,7 @@ var banned = map[string]string{
 
 // unsafeAllowed lists who may import unsafe, and for what.
 var unsafeAllowed = map[string]string{
-	"internal/limits":  "prlimit past the library, which would hand the new limit on to children",
+	"internal/limits":  "prlimit past the library, which would hand the new limit on to children; execve past its copying, which needs memory",
 	"internal/sandbox": "seccomp takes its filter by address",
 	"internal/ucspi":   "read and write on sockets that do not block, past the scheduler",
 }

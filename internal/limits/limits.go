@@ -125,11 +125,11 @@ func Child(dir string, paths, args, env []string) (string, []string, []string) {
 // Exec turns this process into the program path, meant from the directory dir,
 // which is the working directory. It does not return if it succeeds.
 func Exec(dir, path string, args, env []string) error {
-	if raised() && ours(dir, path) {
+	switch {
+	case !raised():
+		return syscall.Exec(path, args, env)
+	case ours(dir, path):
 		return syscall.Exec(path, args, told(env))
 	}
-	set(func(l limit) uint64 { return l.soft })
-	err := syscall.Exec(path, args, env)
-	set(func(l limit) uint64 { return l.hard })
-	return err
+	return limited(path, args, env)
 }

@@ -1,18 +1,14 @@
 package limits
 
-import "golang.org/x/sys/unix"
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // resource is the kernel's number of each saved limit.
 var resource = [2]int{addressSpace: unix.RLIMIT_AS, data: unix.RLIMIT_DATA}
-
-// set gives each soft limit that was raised the value that choose picks.
-func set(choose func(limit) uint64) {
-	for i, l := range saved {
-		if l.raised != 0 {
-			unix.Prlimit(0, resource[i], &unix.Rlimit{Cur: choose(l), Max: l.hard}, nil)
-		}
-	}
-}
 
 // keep saves a soft limit for Exec and reports whether it is one of those.
 func keep(number int, soft, hard uint64) bool {
@@ -23,4 +19,45 @@ func keep(number int, soft, hard uint64) bool {
 		}
 	}
 	return false
+}
+
+// limited turns this process into a program under the limits that were saved.
+//
+// Between them and the program nothing may need memory: the runtime, which cannot get
+// any then, would die of it. The library's own Exec copies arguments and environment.
+func limited(path string, args, env []string) error {
+	// 1. All that has to be made.
+	name, err := syscall.BytePtrFromString(path)
+	if err != nil {
+		return err
+	}
+	argv, err := syscall.SlicePtrFromStrings(args)
+	if err != nil {
+		return err
+	}
+	environ, err := syscall.SlicePtrFromStrings(env)
+	if err != nil {
+		return err
+	}
+	var soft, hard [len(saved)]unix.Rlimit
+	for i, l := range saved {
+		soft[i], hard[i] = unix.Rlimit{Cur: l.soft, Max: l.hard}, unix.Rlimit{Cur: l.hard, Max: l.hard}
+	}
+	// 2. The limit on descriptors as it was before the library raised it, which the library
+	//    does for a program that cannot be run too; and no thread is half made.
+	syscall.Exec("", []string{""}, nil)
+	// 3. Limits and program, past the library and its scheduler.
+	set(&soft)
+	_, _, errno := syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(name)), uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&environ[0])))
+	set(&hard)
+	return errno
+}
+
+// set sets the limits that were raised.
+func set(to *[len(saved)]unix.Rlimit) {
+	for i := range saved {
+		if saved[i].raised != 0 {
+			syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, uintptr(resource[i]), uintptr(unsafe.Pointer(&to[i])), 0, 0, 0)
+		}
+	}
 }
