@@ -337,6 +337,43 @@ func FuzzLogin(f *testing.F) {
 	})
 }
 
+// Whatever a server says at the beginning: by a policy that insists on TLS nothing but
+// hello and STARTTLS is ever said in plain text, and the session comes to nothing.
+func FuzzGreet(f *testing.F) {
+	for _, says := range []string{
+		"220 hi\r\n250-me\r\n250 STARTTLS\r\n220 go\r\n", "220 hi\r\n250-me\r\n250 STARTTLS\r\n220 go\r\n250-me\r\n250 AUTH PLAIN\r\n235 ok\r\n",
+		"220 hi\r\n250 me\r\n", "220 hi\r\n502 \r\n250 me\r\n", "220 hi\r\n250-me\r\n250 STARTTLS\r\n454 no\r\n", "220 hi\r\n250-me\r\n250 STARTTLS\r\n220 go\r\n\x16\x03\x03\x00\x02",
+		"\x15\x03\x01\x00\x02\x02\x28", "",
+	} {
+		for policy := range 5 {
+			f.Add([]byte(says), uint8(policy))
+		}
+	}
+	f.Fuzz(func(t *testing.T, says []byte, policy uint8) {
+		here, there := net.Pipe()
+		go func() {
+			there.Write(says)
+			there.Close()
+		}()
+		heard := &tap{Conn: here}
+		s := newSession(heard, "me.test", time.Minute, time.Now)
+		s.terms = terms{name: "relay.test", tls: nexthop.Policy(policy % 5), user: "joe", secret: secret}
+		v, err := s.greet()
+		here.Close()
+		sent := heard.sent.String()
+		if s.terms.tls.Insists() && v == "" && err == nil {
+			t.Errorf("policy %v: begun by %q", s.terms.tls, says)
+		}
+		plain, _, _ := strings.Cut(sent, "STARTTLS\r\n")
+		if shows(sent) || s.terms.tls.Insists() && strings.Contains(plain, "AUTH") {
+			t.Errorf("policy %v: sent %q", s.terms.tls, sent)
+		}
+		if s.terms.tls == nexthop.Implicit && strings.Contains(sent, "EHLO") {
+			t.Errorf("sent %q before TLS", sent)
+		}
+	})
+}
+
 // shows reports whether the secret can be read in what was sent.
 func shows(sent string) bool {
 	for _, word := range strings.Fields(sent) {

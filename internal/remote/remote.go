@@ -59,16 +59,18 @@ func Run(p *prog.Process) error {
 // servers are not asked for again and again. end is to be called after the last job.
 //
 // A wall knows files by what they are, not by their names: a process whose
-// resolv.conf or control directory has been replaced could not open the new one.
+// resolv.conf, control directory or list of authorities has been replaced could not
+// open the new one.
 func Program() (run func(*prog.Process) error, end func()) {
 	var first sync.Once
-	walled := outside()
+	authorities := bundle()
+	walled := outside(authorities)
 	r := &Remote{Port: 25, Keep: new(Keep)}
 	run = func(p *prog.Process) error {
 		if !p.Warm {
 			return Run(p)
 		}
-		if !walled.Same(outside()) {
+		if !walled.Same(outside(authorities)) {
 			return warm.Outdated
 		}
 		first.Do(func() {
@@ -81,8 +83,8 @@ func Program() (run func(*prog.Process) error, end func()) {
 }
 
 // outside is what the wall of the process has openings for.
-func outside() control.Stamp {
-	return control.Dir("/").Stamp("etc/resolv.conf", conf.Home+"/control", bundle())
+func outside(authorities string) control.Stamp {
+	return control.Dir("/").Stamp("etc/resolv.conf", conf.Home+"/control", authorities)
 }
 
 // Remote is what a delivery uses of its host.

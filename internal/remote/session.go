@@ -112,11 +112,10 @@ func (s *session) says(before, after string) verdict {
 // Differs from qmail: if the server is gone already the verdict stands. A message
 // that was accepted is not sent again because its server hung up first.
 func (s *session) quit() {
-	if s.broken {
-		s.socket.Close()
+	if s.broken || s.send("QUIT\r\n") != nil {
+		s.socket.Close() // TLS would have a last word too, and wait for it
 		return
 	}
-	s.send("QUIT\r\n")
 	s.conn.Close()
 }
 
