@@ -49,7 +49,6 @@ type Client struct {
 
 	conn *os.File // nil: not yet, or not any more
 	in   *bufio.Reader
-	used bool // there has been an answer: if it is closed now, that is no answer to us
 }
 
 // Dial returns a client of the daemon that listens at path, usually HOME/auth/login.
@@ -128,19 +127,18 @@ func (c *Client) verdict(q authwire.Question) (Answer, error) {
 	return a, nil
 }
 
-// ask asks a question. A connection that had been left lying and turns out to be closed,
-// as by a daemon that was started anew, is made again, but within an exchange.
+// ask asks a question. The daemon has many callers: it is called for a question, and a
+// connection is kept for an exchange alone. A qmail-auth of our own is kept.
 func (c *Client) ask(q authwire.Question) (a Answer, err error) {
+	if q.Verb != authwire.Continue && c.args == nil {
+		c.Close()
+	}
 	if err := c.connect(); err != nil {
 		return a, err
 	}
-	again := c.used && q.Verb != authwire.Continue
 	a, err = c.once(q)
-	if err != nil && again && !errors.Is(err, os.ErrDeadlineExceeded) {
-		if err := c.connect(); err != nil {
-			return a, err
-		}
-		a, err = c.once(q)
+	if err == nil && a.Kind != Challenge && c.args == nil {
+		c.Close()
 	}
 	return a, err
 }
@@ -153,7 +151,6 @@ func (c *Client) once(q authwire.Question) (a Answer, err error) {
 	if a, err = authwire.ReadAnswer(c.in); err != nil {
 		return Answer{}, c.lost(err)
 	}
-	c.used = true
 	return a, nil
 }
 
@@ -179,7 +176,7 @@ func (c *Client) connect() (err error) {
 	if err != nil {
 		return fmt.Errorf("call qmail-auth: %w", err)
 	}
-	c.in, c.used = bufio.NewReader(c.conn), false
+	c.in = bufio.NewReader(c.conn)
 	return nil
 }
 

@@ -107,7 +107,7 @@ func (sv *server) take(one bool) error {
 		if err != nil {
 			return prog.Fail("unable to use descriptor 0", err)
 		}
-		sv.connection(c)
+		sv.connection(c, 0)
 		return nil
 	}
 	listener, err := localsocket.Inherited(sv.p.Stdin)
@@ -116,21 +116,30 @@ func (sv *server) take(one bool) error {
 	}
 	slots := make(chan struct{}, mostConnections)
 	for {
-		slots <- struct{}{}
 		c, err := localsocket.Accept(listener)
 		switch {
 		case err == nil:
-			go func() {
-				defer func() { <-slots }()
-				sv.connection(c.File)
-			}()
-			continue
+			sv.hear(c.File, slots)
 		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
 			time.Sleep(breather)
 		default:
 			return prog.Fail("unable to accept", err)
 		}
-		<-slots
+	}
+}
+
+// hear serves a connection, or hangs up on it where there are too many: who is told so at
+// once can say so to his client.
+func (sv *server) hear(c *os.File, slots chan struct{}) {
+	select {
+	case slots <- struct{}{}:
+		go func() {
+			defer func() { <-slots }()
+			sv.connection(c, idle)
+		}()
+	default:
+		sv.warn(errors.New("too many connections"))
+		c.Close()
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // Patience with the other end, which passes on what a client sends.
 const (
-	idle    = 20 * time.Minute // for the next question; a client may take its time
+	idle    = 5 * time.Minute  // for the next question; a client may take its time
 	stalled = 10 * time.Second // for the rest of one, and for an answer to be taken
 )
 
@@ -49,13 +49,17 @@ type conversation struct {
 	try       *try
 }
 
-// connection answers questions until the other end hangs up, or asks none.
-func (sv *server) connection(conn *os.File) {
+// connection answers questions until the other end hangs up, or asks none for so long;
+// 0 is for ever.
+func (sv *server) connection(conn *os.File, patience time.Duration) {
 	defer conn.Close()
 	c := &conversation{server: sv, conn: conn, in: bufio.NewReader(conn)}
 	defer c.end()
 	for {
-		conn.SetReadDeadline(sv.p.Now().Add(idle))
+		conn.SetReadDeadline(time.Time{})
+		if patience > 0 {
+			conn.SetReadDeadline(sv.p.Now().Add(patience))
+		}
 		if _, err := c.in.Peek(1); err != nil {
 			return
 		}

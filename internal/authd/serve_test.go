@@ -1,6 +1,7 @@
 package authd
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -184,10 +185,40 @@ func TestOffers(t *testing.T) {
 	}
 }
 
+// asker is a caller who asks what he likes, all on one connection.
+type asker struct {
+	conn *os.File
+	in   *bufio.Reader
+}
+
+func (s *service) asker() *asker {
+	s.t.Helper()
+	conn, err := localsocket.Dial(s.path, true)
+	check(s.t, err)
+	s.t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	return &asker{conn, bufio.NewReader(conn)}
+}
+
+func (a *asker) ask(q authwire.Question) (authwire.Answer, error) {
+	if _, err := a.conn.Write(q.Append(nil)); err != nil {
+		return authwire.Answer{}, err
+	}
+	return authwire.ReadAnswer(a.in)
+}
+
+func (a *asker) Begin(r authwire.Request, mechanism string, initial []byte) (authwire.Answer, error) {
+	return a.ask(authwire.Question{Verb: authwire.Begin, Request: r, Mechanism: mechanism, Data: initial})
+}
+
+func (a *asker) Continue(response []byte) (authwire.Answer, error) {
+	return a.ask(authwire.Question{Verb: authwire.Continue, Data: response})
+}
+
 // What is not in order has an answer and leaves everything as it was.
 func TestDisorder(t *testing.T) {
 	s := serve(t, map[string]string{mailauth.Path: mailUsers(t)}, mailBackend(t))
-	c := s.client()
+	c := s.asker()
 	for _, step := range []struct {
 		name string
 		do   func() (authclient.Answer, error)
@@ -214,10 +245,10 @@ func TestDisorder(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want %c", step.name, a, err, step.want)
 		}
 	}
-	if a, err := c.Begin(secure, "PLAIN", make([]byte, authwire.MaxData+1)); a.Kind != authclient.Later || err == nil {
+	if a, err := c.Begin(secure, "PLAIN", make([]byte, authwire.MaxData+1)); err == nil {
 		t.Errorf("too long: %+v, %v", a, err)
 	}
-	if a := login(t, c, from(secure, 2), "PLAIN", "sue", "right"); a.Kind != authclient.Yes {
+	if a := login(t, s.client(), from(secure, 2), "PLAIN", "sue", "right"); a.Kind != authclient.Yes {
 		t.Errorf("after all that: %+v", a)
 	}
 }
@@ -254,6 +285,29 @@ func TestGarbage(t *testing.T) {
 	}
 	if a := login(t, s.client(), secure, "SCRAM-SHA-256", "sue", "right"); a.Kind != authclient.Yes {
 		t.Errorf("after many that were cut: %+v", a)
+	}
+}
+
+// Who comes when there are too many is hung up on, and the next one is not.
+func TestTooMany(t *testing.T) {
+	s := serve(t, nil, func(*server) backend { return broken{} })
+	slots := make(chan struct{}, 1)
+	slots <- struct{}{}
+	for _, full := range []bool{true, false} {
+		ours, theirs, err := localsocket.Pair()
+		check(t, err)
+		if !full {
+			<-slots
+		}
+		s.hear(theirs, slots)
+		ours.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		if _, err := ours.Read(make([]byte, 1)); (err == io.EOF) != full {
+			t.Errorf("full %v: %v", full, err)
+		}
+		ours.Close()
+	}
+	if log := s.logged(); !strings.Contains(log, "too many connections") {
+		t.Errorf("logged %q", log)
 	}
 }
 
