@@ -24,6 +24,7 @@ import (
 	"quail/internal/conf"
 	"quail/internal/keywire"
 	"quail/internal/pop3"
+	"quail/internal/privs"
 	"quail/internal/prog"
 	"quail/internal/servertls"
 	"quail/internal/ucspi"
@@ -170,8 +171,14 @@ func (r byByte) ReadByte() (byte, error) {
 	return b[0], err
 }
 
-// Run is qmail-popnet. It is started by qmail-popup.
-func Run(p *prog.Process) error { return run(p, timeout) }
+// Run is qmail-popnet. It is started by qmail-popup. Other processes of qmaild's are not to
+// look for passwords in it.
+func Run(p *prog.Process) error {
+	if err := privs.Undumpable(); err != nil {
+		return err
+	}
+	return run(p, timeout)
+}
 
 func run(p *prog.Process, timeout time.Duration) error {
 	if len(p.Args) != 2 || len(p.Extra) != 2 || p.Extra[0] == nil || p.Extra[1] == nil {

@@ -34,8 +34,7 @@ func below(pid int) (all []popProcess) {
 				name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 				p.status[name] = strings.TrimSpace(value)
 			}
-			path, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", child))
-			p.name = filepath.Base(path)
+			p.name = p.status["Name"]
 			all = append(append(all, p), below(child)...)
 		}
 	}

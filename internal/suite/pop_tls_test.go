@@ -442,7 +442,9 @@ func TestPOPCheckpassword(t *testing.T) {
 	set("gr\u00fcn", "-u", "daemon", "j\u00f6rg")
 	s.excuse(foreign, "each POP session is a process of its own")
 	port := s.tcpserver([]string{s.path("bin/qmail-popup"), me, s.path("bin/checkpassword"), s.path("bin/qmail-pop3d"), s.path("m")})
-	digest := func(c *popClient, secret string) string { return fmt.Sprintf("%x", md5.Sum([]byte(c.timestamp+secret))) }
+	digest := func(c *popClient, secret string) string {
+		return fmt.Sprintf("%x", md5.Sum([]byte(c.timestamp+secret)))
+	}
 	for _, secure := range []bool{false, true} {
 		for _, login := range []struct {
 			name, password string
