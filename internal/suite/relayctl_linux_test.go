@@ -391,3 +391,22 @@ func (s *suite) supervise(path, dir string) {
 		cmd.Wait()
 	})
 }
+
+// A login on one host counts on another, whose relay-ctrl-udp is walled.
+func TestRelayCtrlAway(t *testing.T) {
+	s := install(t)
+	s.mkdir("allow", 0o755, 0, 0)
+	port := fmt.Sprintf("RELAY_CTRL_PORT=%d", freePort(t))
+	udp := s.spawn(s.errors, []string{"RELAY_CTRL_DIR=" + s.path("allow"), port}, "bin/relay-ctrl-udp")
+	eventually(t, "relay-ctrl-udp to be walled", func() bool {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", udp.Process.Pid))
+		return err == nil && strings.Contains(string(status), "\nNoNewPrivs:\t1\n") && strings.Contains(string(status), "\nSeccomp:\t2\n")
+	})
+	for _, client := range []string{"192.0.2.7", "2001:db8::7"} {
+		out, status := s.sh("", "relay-ctrl-send echo served", "TCPREMOTEIP="+client, "RELAY_CTRL_REMOTES=127.0.0.1", port)
+		if out != "served\n" || status != 0 {
+			t.Errorf("relay-ctrl-send: %d, %s", status, out)
+		}
+		eventually(t, "the login of "+client, func() bool { return s.exists("allow/" + client) })
+	}
+}
