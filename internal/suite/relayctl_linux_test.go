@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -130,9 +131,11 @@ func TestPOPBeforeSMTP(t *testing.T) {
 	n := newNetwork(t, "")
 	n.here.addresses("veth0", myself+"/24", "2001:db8::1/64")
 	n.there.addresses("veth1", accepts4+"/24", refuses+"/24", accepts6+"/64", "2001:db8::11/64")
+	far := n.there.serve(accepts4+":2525", nil)
+	s.control("smtproutes", ":"+accepts4+":2525\n")
+	s.inside = n.here.enter()
 	s.start()
 	l := s.logins()
-	s.inside = n.here.enter()
 	l.behind()
 	for _, host := range []string{myself, "2001:db8::1"} {
 		s.spawn(s.log, append(l.env(), "RELAY_CTRL_LOG_IPS=1"), "bin/tcpserver", append(append([]string{"-RHl0"}, l.smtpArgs(host, "25")...), l.s.path("bin/qmail-smtpd"))...)
@@ -162,6 +165,19 @@ func TestPOPBeforeSMTP(t *testing.T) {
 		if said := string(s.said()); !strings.Contains(said, "]: Expired IP "+c.entry+" found, removing\n") {
 			t.Errorf("it is not said that the login of %s has expired", c.entry)
 		}
+	}
+	// What a login was good for arrives, and the log says whose it was.
+	logIn(t, n.dial(accepts4, myself+":110"), "joe")
+	client, err := smtp.NewClient(n.dial(accepts4, myself+":25"), "here.test")
+	if err == nil {
+		err = errors.Join(session(client, "joe@"+me, "far@away.example", "Subject: relayed\n\n"), client.Quit())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the message", func() bool { return len(far.taken()) == 1 })
+	if said := string(s.said()); !regexp.MustCompile(`relayed sender=<joe@me\.example> recipients=1 qp=\d+ user=joe\n`).MatchString(said) {
+		t.Errorf("it is not said who has relayed: %s", said)
 	}
 }
 
