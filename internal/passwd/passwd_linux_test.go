@@ -66,7 +66,7 @@ func command(t *testing.T, dir string, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &exec.Cmd{Path: self, Args: append([]string{"qmail-passwd"}, args...), Env: []string{"PASSWD_HOME=" + dir}}
+	return &exec.Cmd{Path: self, Args: append([]string{"qmail-passwd"}, args...), Env: []string{"PATH=/usr/bin:/bin", "PASSWD_HOME=" + dir}}
 }
 
 func TestPasswd(t *testing.T) {
