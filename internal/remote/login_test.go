@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -123,7 +124,8 @@ func TestMechanisms(t *testing.T) {
 			if cold := one(t, r, "c@d"); cold != report {
 				t.Errorf("%s: by itself: %q, else %q", want, cold, report)
 			}
-			if err := os.WriteFile(conf.Home+"/control/remotesecrets", []byte("127.0.0.1:joe@me.test:other\n"), 0o400); err != nil {
+			file := conf.Home + "/control/remotesecrets"
+			if err := errors.Join(os.Remove(file), os.WriteFile(file, []byte("127.0.0.1:joe@me.test:other\n"), 0o400)); err != nil {
 				t.Fatal(err)
 			}
 			if report := one(t, r, "c@d"); report != refused {
