@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -46,7 +47,11 @@ func limited(path string, args, env []string) error {
 	// 2. The limit on descriptors as it was before the library raised it, which the library
 	//    does for a program that cannot be run too; and no thread is half made.
 	syscall.Exec("", []string{""}, nil)
-	// 3. Limits and program, past the library and its scheduler.
+	// 3. Nothing else runs from here on. What had just begun has its turn before: the
+	//    library's own goroutines, in a program that becomes another one at once.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	runtime.Gosched()
+	// 4. Limits and program, past the library and its scheduler.
 	set(&soft)
 	_, _, errno := syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(name)), uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&environ[0])))
 	set(&hard)
