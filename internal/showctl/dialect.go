@@ -39,7 +39,7 @@ type Foreign struct {
 const (
 	// What several files have in common.
 	filter  = "use a program in QMAILQUEUE's place, or a filter in front"
-	inFront = "let a server in front speak TLS"
+	inFront = "let a server in front of qmail-smtpd ask for them"
 )
 
 // Dialects lists the control files of patched versions of qmail that are in wide
@@ -105,7 +105,7 @@ var Dialects = []Foreign{
 		"mail for hosts that had to show a certificate is sent to whoever answers; write them into tlsroutes, with verify"},
 	{"tlsdestinations tlsadomains", "s/qmail, indimail", Dangerous, 0, "mail for domains that had to be reached by TLS may be sent in the clear; write them into tlsroutes"},
 	{"notlshosts notlshosts_auto tlsa.white", "TLS patch, sagredo, indimail", Ignored, 0, "TLS is tried and done without where it fails; tlsroutes with none leaves it out"},
-	{"rsa*.pem dh*.pem tlsserverciphers tlsclientciphers tlsservermethod tlsclientmethod", "TLS patch, sagredo, indimail", Ignored, 0, "details of TLS, which the programs do not speak; " + inFront},
+	{"rsa*.pem dh*.pem tlsserverciphers tlsclientciphers tlsservermethod tlsclientmethod", "TLS patch, sagredo, indimail", Ignored, 0, "details of TLS, which are what Go's library has: versions 1.2 and up"},
 
 	// Passwords and signatures.
 	{"authsender authsenders", "s/qmail, sagredo, AUTH patch", Dangerous, 0, "relays that want a password refuse the mail and it bounces; write user names into smtproutes and secrets into remotesecrets"},

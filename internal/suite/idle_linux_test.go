@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -94,4 +95,39 @@ func resident(t *testing.T) (sum int) {
 		t.Fatal("no front end is running")
 	}
 	return sum
+}
+
+// TestIdleTLS bounds the same for clients that have begun TLS.
+func TestIdleTLS(t *testing.T) {
+	if warmOnly(t) {
+		return
+	}
+	const n = 1000
+	s := install(t)
+	_, trust := s.underTLS()
+	args := []string{"-c", strconv.Itoa(n + 10), "-b", "4096", s.path("bin/qmail-smtpd")}
+	if root {
+		args = append([]string{"-u", account(t, "passwd", "qmaild"), "-g", account(t, "group", "nofiles")}, args...)
+	}
+	port := s.tcpserver(args, "SMTPS=")
+	config := &tls.Config{RootCAs: trust, ServerName: me}
+	for range n {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(deadline))
+		secure := tls.Client(c, config)
+		line := make([]byte, 200)
+		if k, err := secure.Read(line); !strings.HasSuffix(string(line[:k]), "\r\n") {
+			t.Fatalf("greeted with %q, %v", line[:k], err)
+		}
+	}
+	each := 0
+	eventually(t, "memory of idle connections under TLS", func() bool {
+		each = resident(t) / n
+		return each <= 40<<10
+	})
+	t.Logf("%d connections under TLS, %d bytes each", n, each)
 }
