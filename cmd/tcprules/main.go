@@ -6,13 +6,15 @@
 //
 //	127.:allow,RELAYCLIENT=""
 //	10.0.0.1-9:deny
+//	10.128.0.0/9:deny
+//	2001:db8::/32:allow
 //	=.example.com:allow,DATABYTES="1000000"
 //	:allow
 //
-// An ADDRESS is an IP address, a beginning of one that ends in a dot, "=" and a
-// host name, "=" and an ending of one that begins with a dot, "=" for any host
-// that has a name, nothing for all others; the first two may hold one range of
-// numbers. USER@ may precede a full address or "=" and a full name. The most exact
+// An ADDRESS is an IP address, IPv4 or IPv6, a beginning of one that ends in a dot, a
+// network ADDRESS/BITS, "=" and a host name, "=" and an ending of one that begins with
+// a dot, "=" for any host that has a name, nothing for all others; the first three, if
+// they are IPv4, may hold one range of numbers. USER@ may precede a full address or "=" and a full name. The most exact
 // rule decides, and of equal ones the first. Lines that begin with # are comments.
 //
 // The database is written to RULES.tmp, in the same file system, and renamed to

@@ -3,9 +3,12 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"quail/internal/cdbfile"
 	"quail/internal/prog"
+	"quail/internal/tcprules"
 )
 
 const testdata = "../../testdata/tcprules/"
@@ -35,6 +38,35 @@ func TestCheck(t *testing.T) {
 	}
 	if _, stdout, _ := do(t, "../../testdata/cdb", "", nil, "empty.cdb"); stdout != "default:\nallow connection\n" {
 		t.Errorf("without rules: %q", stdout)
+	}
+}
+
+// Networks and IPv6, which the C program does not know.
+func TestNetworks(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "cdb")
+	draft, err := cdbfile.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for record, err := range tcprules.Rules(strings.NewReader("10.0.0.0/9:allow,RELAYCLIENT=\"\"\n10.1.:deny\n2001:db8::/32:deny\n::1:allow\n")) {
+		if err != nil || draft.Add(record) != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := draft.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	for ip, want := range map[string]string{
+		"10.2.3.4":        "rule 10.0.0.0/9:\nset environment variable RELAYCLIENT=\nallow connection\n",
+		"::ffff:10.1.2.3": "rule 10.1.:\ndeny connection\n",
+		"2001:DB8:0::7":   "rule 2001:db8::/32:\ndeny connection\n",
+		"0:0::1":          "rule ::1:\nallow connection\n",
+		"10.128.0.1":      "default:\nallow connection\n",
+	} {
+		status, stdout, stderr := do(t, "/", "", prog.Env{"TCPREMOTEIP=" + ip}, name)
+		if status != 0 || stdout != want || stderr != "" {
+			t.Errorf("%s: status %d, %q, %q, want %q", ip, status, stdout, stderr, want)
+		}
 	}
 }
 
