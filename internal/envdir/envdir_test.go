@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
+
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"quail/internal/prog"
 )
@@ -65,7 +67,7 @@ func TestOthers(t *testing.T) {
 		os.WriteFile(filepath.Join(dir, "A"), []byte("kept out of B\n"), 0o600),
 		os.Symlink("nosuch", filepath.Join(dir, "B")),
 		os.Symlink("/dev/null", filepath.Join(dir, "C")),
-		syscall.Mkfifo(filepath.Join(dir, "D"), 0o600),
+		unix.Mkfifo(filepath.Join(dir, "D"), 0o600),
 		os.Mkdir(filepath.Join(dir, ".git"), 0o700),
 	); err != nil {
 		t.Fatal(err)
