@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
 	"testing"
 
 	"golang.org/x/sys/unix"
