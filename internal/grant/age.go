@@ -16,7 +16,7 @@ func Age(p *prog.Process) error {
 	if err != nil {
 		return a.fatal(1, "Could not open directory '%s': %s", path, relayctl.Reason(err))
 	}
-	if err := dir.Age(p.Now().Add(-a.expiry())); err != nil {
+	if err := dir.Age(p.Now(), a.expiry(), p.PID); err != nil {
 		a.warn("%s", relayctl.Reason(err))
 	}
 	return nil

@@ -44,15 +44,16 @@ func (p program) check() prog.Env {
 	if !ok {
 		return p.Env
 	}
+	now := p.Now()
 	entry, err := dir.Find(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		inform("IP %s not found", name)
 	case err != nil:
 		p.warn("Could not open IP file '%s': %s", name, relayctl.Reason(err))
-	case entry.Expired(p.Now(), p.expiry()):
+	case entry.Expired(now, p.expiry()):
 		inform("Expired IP %s found, removing", name)
-		if err := dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := dir.Expire(name, now, p.expiry(), p.PID); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			inform("Could not remove '%s': %s", name, relayctl.Reason(err))
 		}
 	default:

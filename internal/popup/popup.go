@@ -69,13 +69,13 @@ func (pr program) run(p *prog.Process) error {
 	}
 	defer half.end()
 	// 3. What it hands over, up to the end of that. A client that does not log in
-	//    leaves nothing.
+	//    leaves nothing, and no more does one that the other half had to give up.
 	record, err := io.ReadAll(io.LimitReader(half.control, attempt.Max+1))
 	if err != nil {
 		return prog.Fail("unable to read from qmail-popnet", err)
 	}
 	if len(record) == 0 {
-		return ended
+		return half.verdict()
 	}
 	a, err := attempt.Parse(record)
 	clear(record)
@@ -107,6 +107,7 @@ type half struct {
 	control *os.File      // it hands over the attempt here, and ends when this does
 	data    *os.File      // leads to the client, if that is under TLS
 	ended   chan struct{} // closed when it has
+	status  *proc.Status  // with which, from then on
 }
 
 // start starts the other half.
@@ -137,12 +138,25 @@ func (pr program) start(p *prog.Process, timestamp string) (half, error) {
 		data.Close()
 		return half{}, err
 	}
-	h := half{control, data, make(chan struct{})}
+	h := half{control, data, make(chan struct{}), new(proc.Status)}
 	go func() {
-		child.Wait()
+		*h.status, _ = child.Wait() // on an error it counts as one that had nothing to tell
 		close(h.ended)
 	}()
 	return h, nil
+}
+
+// verdict returns what a session ends with in which nobody has logged in: the other half
+// has said why if it has failed, but not if it has crashed.
+func (h half) verdict() error {
+	<-h.ended
+	switch {
+	case h.status.Crashed():
+		return fmt.Errorf("qmail-popnet crashed: wait status %d", h.status.Raw())
+	case !h.status.OK():
+		return prog.Exit(prog.StatusTemporary)
+	}
+	return ended
 }
 
 // end lets the other half go, and waits for it: it may still have something for the

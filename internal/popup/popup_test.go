@@ -224,6 +224,36 @@ func TestHostileHalf(t *testing.T) {
 	}
 }
 
+// A half that has failed is not taken for a client that has gone.
+func TestFailedHalf(t *testing.T) {
+	home := conf.Home
+	t.Cleanup(func() { conf.Home = home })
+	for _, c := range []struct {
+		does, says string
+		status     int
+	}{
+		{"exit 0", "", 1},
+		{"exit 111", "", 111},
+		{"kill -9 $$", "qmail-popup: fatal: qmail-popnet crashed: wait status 9\n", 111},
+		{"printf '\\0joe\\0secret\\0' >&3; exec 3>&-; kill -9 $$", "", 1}, // it has logged in
+	} {
+		conf.Home = t.TempDir()
+		check(t, os.Mkdir(conf.Home+"/bin", 0o755))
+		check(t, os.WriteFile(conf.Home+"/bin/qmail-popnet", []byte("#!/bin/sh\n"+c.does+"\n"), 0o755))
+		_, done := begin(t, "cat <&3 >/dev/null")
+		r, w, err := os.Pipe()
+		check(t, err)
+		p := &prog.Process{Name: "qmail-popup", Stderr: w}
+		status := p.Conclude(<-done)
+		w.Close()
+		says, err := io.ReadAll(r)
+		check(t, err)
+		if status != c.status || string(says) != c.says {
+			t.Errorf("%s: status %d, says %q; want %d, %q", c.does, status, says, c.status, c.says)
+		}
+	}
+}
+
 // Without the other half there is no session.
 func TestNoHalf(t *testing.T) {
 	home := conf.Home

@@ -151,9 +151,13 @@ type Entry struct {
 	Settings Settings
 }
 
-// Expired reports whether the entry, at now, is older than it may be.
+// Expired reports whether the entry, at now, is older than it may be, or from a clock that
+// was ahead by more than that and has been set back.
+//
+// Differs from qmail: relay-ctrl believes an entry of the future until that has come, and
+// its age leaves it.
 func (e Entry) Expired(now time.Time, expiry time.Duration) bool {
-	return e.Last.Add(expiry).Before(now.Truncate(time.Second))
+	return e.Last.Add(expiry).Before(now.Truncate(time.Second)) || now.Add(expiry).Before(e.Last)
 }
 
 // ErrForm is that something else than a file is in the place of an entry.
@@ -184,10 +188,35 @@ func (d Dir) Find(name string) (e Entry, err error) {
 	return Entry{Last: time.Unix(st.Mtim.Unix()), Settings: parse(contents)}, nil
 }
 
-// Remove removes an entry.
-func (d Dir) Remove(name string) error {
+// Expire removes the entry of a name that Name has made, which has been found expired.
+// Another login may have replaced it since: so it is moved to a name where none does, made
+// of pid, looked at once more, and moved back if it is not the one that was found. What
+// a process that is killed leaves there is for Age.
+//
+// Differs from qmail: relay-ctrl removes whatever has the name by then, and the client
+// that has just logged in may not send.
+func (d Dir) Expire(name string, now time.Time, expiry time.Duration, pid int) error {
 	fd, path := d.at(name)
-	return unix.Unlinkat(fd, path, 0)
+	_, aside := d.at(fmt.Sprintf(".%s:%d", name, pid))
+	if err := unix.Renameat(fd, path, fd, aside); err != nil {
+		return err
+	}
+	entry, err := status(fd, aside)
+	if err == nil && entry.Expired(now, expiry) {
+		if err = unix.Unlinkat(fd, aside, 0); err == nil {
+			return nil
+		}
+	}
+	return errors.Join(err, unix.Renameat(fd, aside, fd, path))
+}
+
+// status returns when what there is at path was last changed.
+func status(fd int, path string) (e Entry, err error) {
+	var st unix.Stat_t
+	if err = unix.Fstatat(fd, path, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil {
+		e.Last = time.Unix(st.Mtim.Unix())
+	}
+	return e, err
 }
 
 // Record makes or replaces the entry of a name that Name has made: the last login is now.
@@ -232,10 +261,9 @@ func Reason(err error) string {
 // batch is how many names are read at once.
 const batch = 1024
 
-// Age removes everything in an open directory that was last changed before a time, be it
-// an entry, a draft that was left, or neither. What cannot be removed stays: the error is
-// that of the first.
-func (d Dir) Age(before time.Time) error {
+// Age removes everything in an open directory that has expired, be it an entry, a draft
+// that was left, or neither. What cannot be removed stays: the error is that of the first.
+func (d Dir) Age(now time.Time, expiry time.Duration, pid int) error {
 	list, err := unix.Openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -246,14 +274,8 @@ func (d Dir) Age(before time.Time) error {
 	for {
 		found, err := f.Readdirnames(batch)
 		for _, name := range found {
-			var st unix.Stat_t
-			if unix.Fstatat(list, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-				continue // gone
-			}
-			if seconds, _ := st.Mtim.Unix(); seconds >= before.Unix() {
-				continue
-			}
-			if err := unix.Unlinkat(list, name, 0); err != nil && !errors.Is(err, fs.ErrNotExist) && first == nil {
+			err := d.age(name, now, expiry, pid)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) && first == nil {
 				first = fmt.Errorf("Could not remove '%s': %s", name, Reason(err))
 			}
 		}
@@ -264,4 +286,16 @@ func (d Dir) Age(before time.Time) error {
 			return err
 		}
 	}
+}
+
+// age removes what has a name if it has expired. Only an entry may be replaced meanwhile.
+func (d Dir) age(name string, now time.Time, expiry time.Duration, pid int) error {
+	entry, err := status(d.fd, name)
+	if err != nil || !entry.Expired(now, expiry) {
+		return err
+	}
+	if of, ok := Name(name); ok && of == name {
+		return d.Expire(name, now, expiry, pid)
+	}
+	return unix.Unlinkat(d.fd, name, 0)
 }

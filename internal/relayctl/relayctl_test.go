@@ -195,7 +195,7 @@ func TestExpired(t *testing.T) {
 	for _, c := range []struct {
 		after time.Duration
 		want  bool
-	}{{0, false}, {10 * time.Second, false}, {10*time.Second + 999*time.Millisecond, false}, {11 * time.Second, true}, {-time.Hour, false}} {
+	}{{0, false}, {10 * time.Second, false}, {10*time.Second + 999*time.Millisecond, false}, {11 * time.Second, true}, {-10 * time.Second, false}, {-11 * time.Second, true}} {
 		if got := (Entry{Last: last}).Expired(last.Add(c.after), 10*time.Second); got != c.want {
 			t.Errorf("%v after a login that counts 10 s it has expired: %v", c.after, got)
 		}
@@ -238,6 +238,44 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// A login that is noted between the look at an old one and its removal is not lost.
+func TestExpire(t *testing.T) {
+	both(t, func(t *testing.T, path string, dir Dir) {
+		now := time.Now().Truncate(time.Second)
+		for _, err := range []error{
+			os.WriteFile(path+"/::1", []byte("USER=new\x00"), 0o644),
+			os.WriteFile(path+"/::2", nil, 0o644),
+			os.WriteFile(path+"/::3", nil, 0o644),
+			unix.Mkfifo(path+"/::4", 0o600),
+			os.Mkdir(path+"/::5", 0o755),
+			os.Chtimes(path+"/::2", now, now.Add(-time.Hour)),
+			os.Chtimes(path+"/::3", now, now.Add(time.Hour)),
+			os.Chtimes(path+"/::4", now, now.Add(-time.Hour)),
+			os.Chtimes(path+"/::5", now, now.Add(-time.Hour)),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, want := range map[string]error{"::1": nil, "::2": nil, "::3": nil, "::4": nil, "::5": unix.EISDIR, "::6": fs.ErrNotExist} {
+			if err := dir.Expire(name, now, time.Minute, 7); !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", name, err, want)
+			}
+		}
+		if e, err := dir.Find("::1"); err != nil || !slices.Equal(e.Settings, Settings{"USER=new"}) {
+			t.Errorf("the login that was noted meanwhile: %+v, %v", e, err)
+		}
+		var left []string
+		entries, _ := os.ReadDir(path)
+		for _, e := range entries {
+			left = append(left, e.Name())
+		}
+		if want := []string{"::1", "::5"}; !slices.Equal(left, want) {
+			t.Errorf("left are %q, want %q", left, want)
+		}
+	})
+}
+
 func TestAge(t *testing.T) {
 	path := t.TempDir()
 	dir, err := Open(path)
@@ -248,6 +286,8 @@ func TestAge(t *testing.T) {
 	now := time.Now().Truncate(time.Second)
 	times := map[string]time.Duration{
 		"192.0.2.1": 0, "192.0.2.2": -time.Minute, "192.0.2.3": -time.Minute - time.Second, ".1.2:3": -time.Hour, "garbage": -time.Hour, ".new": 0, "dir": -time.Hour,
+		// The clock has been set back: as long as a login counts that may be one.
+		"192.0.2.4": time.Minute, "192.0.2.5": time.Hour, ".9.9:3": time.Hour, "::1": -time.Hour,
 	}
 	for name, ago := range times {
 		err := os.WriteFile(filepath.Join(path, name), nil, 0o644)
@@ -262,7 +302,7 @@ func TestAge(t *testing.T) {
 	if err := os.Symlink("/etc/passwd", filepath.Join(path, "link")); err != nil {
 		t.Fatal(err)
 	}
-	if err := dir.Age(now.Add(-time.Minute)); err == nil || !strings.HasPrefix(err.Error(), "Could not remove 'dir': ") {
+	if err := dir.Age(now, time.Minute, 7); err == nil || !strings.HasPrefix(err.Error(), "Could not remove 'dir': ") {
 		t.Errorf("a directory: %v", err)
 	}
 	var left []string
@@ -270,10 +310,10 @@ func TestAge(t *testing.T) {
 	for _, e := range entries {
 		left = append(left, e.Name())
 	}
-	if want := []string{".new", "192.0.2.1", "192.0.2.2", "dir", "link"}; !slices.Equal(left, want) {
+	if want := []string{".new", "192.0.2.1", "192.0.2.2", "192.0.2.4", "dir", "link"}; !slices.Equal(left, want) {
 		t.Errorf("left are %q, want %q", left, want)
 	}
-	if err := dir.Age(now.Add(time.Hour)); err == nil {
+	if err := dir.Age(now.Add(time.Hour), time.Minute, 7); err == nil {
 		t.Error("the directory is gone")
 	}
 	if left, _ := os.ReadDir(path); len(left) != 1 {

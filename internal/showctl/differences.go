@@ -67,7 +67,7 @@ var Differences = []Difference{
 		"showctl"},
 	{"tcpserver", "the line with the process id stands before the one that says ok; /etc/hosts counts; wrong users and limits are usage errors; connections beyond what there are descriptors for wait",
 		"peer tcpserver"},
-	{"POP before SMTP", "relay-ctrl's programs know IPv6; relay-ctrl-check leaves the working directory and the descriptor of the directory as they are for the next program, and takes USER and DOMAIN from an entry and no other variable; nothing but a regular file is an entry",
+	{"POP before SMTP", "relay-ctrl's programs know IPv6; relay-ctrl-check leaves the working directory and the descriptor of the directory as they are for the next program, and takes USER and DOMAIN from an entry and no other variable; nothing but a regular file is an entry, and none from a clock that has been set back for long; a login at the moment in which an old one is removed is kept",
 		"grant relayctl"},
 	{"its companions", "recordio and fixcrio pass on what a program says after it has stopped reading; rblsmtpd looks IPv6 addresses up by their digits; tcpclient and tcp-env know IPv6, and tcpclient tries a host's addresses in the order that suits this one; rules may have IPv6 addresses and networks such as 10.0.0.0/9; a link to nothing in envdir's directory removes a variable; softlimit hands limits on memory on through programs of the suite",
 		"dial envdir rblsmtpd relay softlimit tcpclient tcpenv tcprules"},
