@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"quail/internal/checkpw"
@@ -13,7 +12,8 @@ import (
 	"quail/internal/prog"
 )
 
-// patience is how long a program may take before it is killed.
+// patience is how long a program may take before it is killed, with all that it has
+// started: what a script waits for would stay, one more for each try.
 const patience = 60 * time.Second
 
 // runner runs one program, again and again.
@@ -73,6 +73,7 @@ func (r *runner) run(record []byte) (checkpw.Outcome, error) {
 	child, err := proc.Command{
 		Args: r.args, Env: r.p.Env, Dir: r.p.Dir, Stdin: null, Stdout: r.p.Stderr, Stderr: r.p.Stderr,
 		Extra: []*os.File{in}, // checkpw.Descriptor
+		Apart: true,
 	}.Start()
 	in.Close()
 	if err != nil {
@@ -81,7 +82,7 @@ func (r *runner) run(record []byte) (checkpw.Outcome, error) {
 	// A pipe has room for it all. A program that does not read decides all the same.
 	out.Write(record)
 	out.Close()
-	late := time.AfterFunc(r.patience, func() { child.Signal(syscall.SIGKILL) })
+	late := time.AfterFunc(r.patience, func() { child.Kill() })
 	status, err := child.Wait()
 	switch inTime := late.Stop(); {
 	case err != nil:

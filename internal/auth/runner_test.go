@@ -1,11 +1,14 @@
 package auth
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"quail/internal/checkpw"
 	"quail/internal/localsocket"
@@ -101,14 +104,26 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// A script that hangs once left what it had started behind, one more for each try.
 func TestHang(t *testing.T) {
-	h := runs(t, 100*time.Millisecond, "exec sleep 60")
-	h.order(1, "x")
-	if v := h.hears(); v.Outcome != checkpw.Later {
-		t.Errorf("%c", v.Outcome)
-	}
-	if log := h.logged(); !strings.Contains(log, "killed after 100ms") {
-		t.Errorf("logged %q", log)
+	for _, script := range []string{"exec sleep 60", "sleep 60; exit 0"} {
+		fifo := filepath.Join(t.TempDir(), "held")
+		check(t, unix.Mkfifo(fifo, 0o600))
+		held, err := os.OpenFile(fifo, os.O_RDONLY|unix.O_NONBLOCK, 0)
+		check(t, err)
+		h := runs(t, 300*time.Millisecond, "exec 9>"+fifo+"; "+script)
+		h.order(1, "x")
+		if v := h.hears(); v.Outcome != checkpw.Later {
+			t.Errorf("%s: %c", script, v.Outcome)
+		}
+		if log := h.logged(); !strings.Contains(log, "killed after 300ms") {
+			t.Errorf("%s: logged %q", script, log)
+		}
+		check(t, held.SetReadDeadline(time.Now().Add(10*time.Second)))
+		if _, err := held.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("%s: somebody still has its descriptors: %v", script, err)
+		}
+		held.Close()
 	}
 }
 

@@ -30,6 +30,8 @@ type Command struct {
 	Stdin, Stdout, Stderr *os.File
 	Extra                 []*os.File
 	As                    *privs.Identity // nil: as this process
+	// Apart has the program lead a process group, for Child.Kill.
+	Apart bool
 }
 
 // Child is a running program.
@@ -43,7 +45,7 @@ type Child struct {
 func (c Command) Start() (*Child, error) {
 	attr := &os.ProcAttr{
 		Files: append([]*os.File{c.Stdin, c.Stdout, c.Stderr}, c.Extra...),
-		Sys:   &syscall.SysProcAttr{},
+		Sys:   &syscall.SysProcAttr{Setpgid: c.Apart},
 	}
 	if !c.Here {
 		attr.Dir = c.Dir
@@ -104,6 +106,15 @@ func (c *Child) Wait() (Status, error) {
 
 // Signal sends a signal to the program, which may have ended already.
 func (c *Child) Signal(s syscall.Signal) error { return c.process.Signal(s) }
+
+// Kill ends a program that was started Apart, and with it what it has started and not put
+// into another group. It does nothing once Wait has seen the program end.
+func (c *Child) Kill() error {
+	if err := c.process.Signal(syscall.Signal(0)); err != nil {
+		return err // the number may be another's by now
+	}
+	return syscall.Kill(-c.PID, syscall.SIGKILL)
+}
 
 // Run starts the program and waits for it.
 func (c Command) Run() (Status, error) {
