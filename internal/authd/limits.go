@@ -102,6 +102,9 @@ func parseNetwork(text string) (netip.Prefix, error) {
 		return a.Prefix(a.BitLen())
 	}
 	p, err := netip.ParsePrefix(text)
+	if bits := p.Bits() - 96; err == nil && p.Addr().Is4In6() && bits >= 0 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), bits)
+	}
 	return p.Masked(), err
 }
 
@@ -140,8 +143,12 @@ type usage struct {
 	last    int64         // the minute of the clock that was looked at last
 }
 
-// advance forgets what is older than an hour.
+// advance forgets what is older than an hour; and all, where the clock has been set back
+// so far that nobody knows what that is: it must not take until then to be forgotten.
 func (u *usage) advance(minute int64) {
+	if u.last-minute >= window {
+		*u = usage{last: minute - 1}
+	}
 	for m := max(u.last+1, minute-window+1); m <= minute; m++ {
 		u.minutes[m%window] = limit{}
 	}

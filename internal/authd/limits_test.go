@@ -32,7 +32,7 @@ func counting(t *testing.T, lines string) (s *spending, write func(string), cloc
 }
 
 func TestSpend(t *testing.T) {
-	s, _, clock := counting(t, "*:3:10\nJoe@x:1\nbig::\n[192.0.2.0/24]::4\n[192.0.2.9]:100:100\n[2001:db8::/32]:2:\n")
+	s, _, clock := counting(t, "*:3:10\nJoe@x:1\nbig::\n[192.0.2.0/24]::4\n[192.0.2.9]:100:100\n[2001:db8::/32]:2:\n[::ffff:203.0.113.0/120]:1\n")
 	began := *clock
 	for _, c := range []struct {
 		after     time.Duration // since the beginning
@@ -60,6 +60,8 @@ func TestSpend(t *testing.T) {
 		{0, "", "2001:db8::2", limit{1, 1}, "limit of messages an hour for 2001:db8::/64 is 2; there is room again from 11:01 UTC"},
 		{0, "", "2001:db8:0:1::2", limit{1, 1}, ""},
 		{0, "", "198.51.100.1", limit{1000, 1000}, ""},
+		{0, "", "203.0.113.1", limit{1, 1}, ""},
+		{0, "", "203.0.113.1", limit{1, 1}, "limit of messages an hour for 203.0.113.1 is 1; there is room again from 11:01 UTC"},
 	} {
 		*clock = began.Add(c.after)
 		if got, err := s.spend(c.login, c.ip, c.n); got != c.want || err != nil {
@@ -69,6 +71,13 @@ func TestSpend(t *testing.T) {
 	*clock = began.Add(10000 * time.Hour)
 	if got, err := s.spend("sue", "", limit{3, 10}); got != "" || err != nil {
 		t.Errorf("after a long time: %q, %v", got, err)
+	}
+	// A clock that was wrong once must not keep anybody from sending until it would be right.
+	*clock = began
+	for _, want := range []string{"", "limit of messages an hour for sue is 3; there is room again from 11:01 UTC"} {
+		if got, err := s.spend("sue", "", limit{3, 3}); got != want || err != nil {
+			t.Errorf("with the clock set right: %q, %v, want %q", got, err, want)
+		}
 	}
 }
 

@@ -166,12 +166,13 @@ func TestMailauth(t *testing.T) {
 func TestOffers(t *testing.T) {
 	for name, c := range map[string]struct{ users, clear, tls string }{
 		"no file":      {"", "", ""},
+		"emptied":      {"-", "", ""}, // all were offered, and none could be used
 		"no secrets":   {strings.Split(mailUsers(t), "\n")[0] + "\n", "SCRAM-SHA-256 SCRAM-SHA-1", "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN"},
 		"with secrets": {mailUsers(t), "SCRAM-SHA-256 SCRAM-SHA-1 DIGEST-MD5 CRAM-MD5", strings.Join(sasl.Mechanisms(), " ")},
 	} {
 		files := map[string]string{"users/x": ""}
 		if c.users != "" {
-			files[mailauth.Path] = c.users
+			files[mailauth.Path] = strings.TrimPrefix(c.users, "-")
 		}
 		s := serve(t, files, mailBackend(t))
 		for _, v := range []struct {

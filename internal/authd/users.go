@@ -93,9 +93,9 @@ func newMailusers(sv *server) (*mailusers, error) {
 }
 
 // mechanisms leaves out those that need a secret where nobody has one, and has none
-// where there is no file.
+// where there is no file, or nothing in it.
 func (m *mailusers) mechanisms() ([]string, error) {
-	if _, err := os.Lstat(m.path); errors.Is(err, os.ErrNotExist) {
+	if fi, err := os.Stat(m.path); errors.Is(err, os.ErrNotExist) || err == nil && fi.Size() == 0 {
 		return nil, nil
 	}
 	secrets, err := m.Secrets()
