@@ -45,29 +45,33 @@ func (p Policy) Checks() bool { return p == Verify || p == Implicit }
 // others, what is wanted.
 type Policies map[string]Policy
 
-// ParsePolicies reads lines HOST:POLICY. What cannot be read is an error: to guess
-// might be to send in the clear what must not be.
+// ParsePolicies reads lines HOST:POLICY. What cannot be read, and a host that can be
+// nobody's, is an error: to guess might be to send in the clear what must not be.
 func ParsePolicies(lines []string) (Policies, error) {
 	all := make(Policies, len(lines))
 	for _, line := range lines {
-		host, word, ok := strings.Cut(line, ":")
-		policy, known := policies[mailaddr.Lower(strings.Trim(word, " \t"))]
-		if !ok || !known {
+		end := strings.LastIndexByte(line, ':')
+		host := strings.Trim(line[:max(end, 0)], " \t")
+		policy, known := policies[mailaddr.Lower(strings.Trim(line[end+1:], " \t"))]
+		colon := strings.Contains(host, ":") && host[0] != '[' // which is an IPv6 address
+		if end < 0 || !known || colon || strings.ContainsAny(host, "* \t") {
 			words := slices.Sorted(maps.Keys(policies))
 			return nil, fmt.Errorf("control/tlsroutes: %q is not HOST:POLICY with one of %s", line, strings.Join(words, ", "))
 		}
-		all[mailaddr.Lower(host)] = policy
+		all[mailaddr.Lower(strings.TrimSuffix(host, "."))] = policy
 	}
 	return all, nil
 }
 
 // Of returns what is wanted for mail to host by a route with that user, and the key of
-// the line that says so. Lines are found as Route finds them. Without one it is May;
+// the line that says so. Lines are found as Route finds them, but that a dot at the end
+// makes no other host: who writes an address must not choose how safe mail to it is.
+// Without a line it is May;
 // but a password is given to nobody without a proof of who that is, so for a route with
 // a user it is Verify.
 func (all Policies) Of(host, user string) (p Policy, key string, found bool) {
 	if len(all) > 0 {
-		for _, key := range append(mailaddr.Suffixes(host), "") {
+		for _, key := range append(mailaddr.Suffixes(strings.TrimSuffix(host, ".")), "") {
 			if p, found := all[mailaddr.Lower(key)]; found {
 				return p, key, true
 			}

@@ -6,7 +6,8 @@ import (
 )
 
 func TestPolicies(t *testing.T) {
-	all, err := ParsePolicies([]string{"A.test:verify", ".test:None", "b.a.test: \tREQUIRE", ".example.net:implicit", "twice:may", "twice:verify"})
+	all, err := ParsePolicies([]string{"A.test:verify", ".test:None", "b.a.test: \tREQUIRE", ".example.net:implicit", "twice:may", "twice:verify",
+		" blank.test :verify", "dot.test.:require", "[2001:DB8::1]:verify", "[192.0.2.1]: none"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,6 +28,13 @@ func TestPolicies(t *testing.T) {
 		{"test", "", May, "", false},
 		{"test", "joe", Verify, "", false}, // a password is for nobody without a name
 		{"", "", May, "", false},
+		// Mail to these once went without what their line wants.
+		{"a.test.", "", Verify, "a.test", true},
+		{"x.test.", "", None, ".test", true},
+		{"blank.test", "", Verify, "blank.test", true},
+		{"dot.test", "", Require, "dot.test", true},
+		{"[2001:db8::1]", "", Verify, "[2001:db8::1]", true},
+		{"[192.0.2.1]", "", None, "[192.0.2.1]", true},
 	} {
 		if p, key, found := all.Of(c.host, c.user); p != c.want || key != c.key || found != c.found {
 			t.Errorf("Of(%q, %q) = %v, %q, %v, want %v, %q, %v", c.host, c.user, p, key, found, c.want, c.key, c.found)
@@ -36,7 +44,7 @@ func TestPolicies(t *testing.T) {
 	if p, _, _ := all.Of("anybody", "joe"); p != Require {
 		t.Errorf("with a line for all others: %v", p)
 	}
-	for _, line := range []string{"example.net", "example.net require", "example.net:", "example.net:required", "::verify", "a:verify # b"} {
+	for _, line := range []string{"example.net", "example.net require", "example.net:", "example.net:required", "::verify", "a:verify # b", "*:verify", "*.example.net:verify", "a b:verify", "a.test:b.test:verify", "a:verify\r"} {
 		if p, err := ParsePolicies([]string{line}); err == nil || !strings.Contains(err.Error(), "control/tlsroutes") {
 			t.Errorf("ParsePolicies(%q) = %v, %v", line, p, err)
 		}
