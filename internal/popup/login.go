@@ -2,6 +2,7 @@ package popup
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 
@@ -34,6 +35,8 @@ func login(p *prog.Process, in, out *os.File, env prog.Env, record []byte) (refu
 		if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ENOMEM) {
 			return "-ERR unable to fork"
 		}
+		// Nobody can log in, and only this tells why.
+		fmt.Fprintf(p.Stderr, "%s: warning: %v\n", p.Name, prog.Fail("unable to run "+p.Args[1], err))
 		return "-ERR authorization failed"
 	}
 	// 3. The record, and its end, since the reader reads up to that. One that does

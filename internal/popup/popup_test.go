@@ -168,14 +168,21 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
-// Nothing can be started.
+// Nothing can be started. The client is not told why, the log is.
 func TestNoProgram(t *testing.T) {
 	dir := t.TempDir()
 	check(t, os.WriteFile(dir+"/file", []byte("text"), 0o644))
 	for _, name := range []string{dir + "/none", dir + "/file", dir, "quail-no-such-program", ""} {
-		p := &prog.Process{Args: []string{"h", name}, Env: prog.Env{"PATH=/bin"}, Dir: dir, Now: time.Now}
+		stderr, err := os.Create(dir + "/stderr")
+		check(t, err)
+		p := &prog.Process{Name: "qmail-popup", Args: []string{"h", name}, Env: prog.Env{"PATH=/bin"}, Dir: dir, Stderr: stderr, Now: time.Now}
 		if refusal := login(p, nil, nil, p.Env, []byte("x")); refusal != "-ERR authorization failed" {
 			t.Errorf("%s: %q", name, refusal)
+		}
+		said, err := os.ReadFile(stderr.Name())
+		check(t, errors.Join(err, stderr.Close()))
+		if want := "qmail-popup: warning: unable to run " + name + ": "; !strings.HasPrefix(string(said), want) {
+			t.Errorf("says %q, want %q", said, want)
 		}
 	}
 }
