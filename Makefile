@@ -58,6 +58,11 @@ MARK = test "`tail -n 1 $(BIN)/$(1) | tr -dc '[:print:]'`" = $(2) || printf '\n%
 # The entry point of internal/limits, where it has one.
 ENTRY = $(if $(filter linux,$(PLATFORM)),$(if $(filter amd64 arm64,$(PLATFORM)),-E quail_entry))
 
+# Newer versions of Go's cryptographic module have 32 MB of zeroed memory for a source of
+# random numbers that is used in FIPS mode alone. It counts when a program is loaded, and
+# memory limits of run scripts (softlimit -m 20000000) would have the kernel refuse it.
+CRYPTO = GOFIPS140=v1.0.0
+
 help: ## this list
 	@echo 'make TARGET [QMAIL=$(QMAIL)], where TARGET is one of'
 	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' Makefile
@@ -65,7 +70,7 @@ help: ## this list
 build: ## compile all programs into bin/, for the home QMAIL
 	@case '$(QMAIL)' in (*[!A-Za-z0-9/._-]*|*/|[!/]*) echo 'QMAIL must be an absolute path without odd characters'; false; esac
 	@echo 'compiling into $(BIN)/ for $(QMAIL)'
-	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false $(TAGS) -ldflags '-s -w $(ENTRY) $(LINK)' -o $(BIN)/ ./cmd/...
+	@CGO_ENABLED=0 $(CRYPTO) $(GO) build -trimpath -buildvcs=false $(TAGS) -ldflags '-s -w $(ENTRY) $(LINK)' -o $(BIN)/ ./cmd/...
 	@$(foreach p,$(WARM),$(call MARK,$p,quail-warm-1)) $(foreach p,$(BUILT),$(call MARK,$p,quail-build-$(BUILD):$p)) :
 
 install: ## put what was built into QMAIL, with users, tree and boot scripts (DESTDIR= for packagers)

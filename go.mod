@@ -4,6 +4,7 @@ go 1.26.0
 
 godebug (
 	containermaxprocs=0
+	fips140=off
 	updatemaxprocs=0
 )
 
