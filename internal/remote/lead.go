@@ -80,7 +80,7 @@ func (r *Remote) ahead(g *group, t *transaction) string {
 	if !s.pipelining || len(t.moved) > 0 || !s.reusable(g.first.now()) {
 		return ""
 	}
-	g.heir = r.Keep.pool.next(s.target)
+	g.heir = r.Keep.pool.next(s)
 	if g.heir == nil {
 		return ""
 	}

@@ -99,12 +99,16 @@ func (s *session) noLogin(why string) verdict {
 // errNonsense is the error of an exchange that the client has cancelled.
 var errNonsense = errors.New("the server does not keep to the mechanism")
 
-// exchange is AUTH up to the reply that ends it.
+// exchange is AUTH up to the reply that ends it, of which nobody is told what has been
+// said of the secret: there are servers that repeat a command which they refuse.
 func (s *session) exchange(name string, client sasl.Client) (code uint64, err error) {
 	command, first, err := begin(name, client)
 	if err != nil {
 		return 0, errNonsense
 	}
+	said := []string{s.terms.secret, base64.StdEncoding.EncodeToString([]byte(s.terms.secret))}
+	said = append(said, strings.Fields(command)[2:]...)
+	defer func() { s.last.hide(said) }()
 	code, err = s.ask(command)
 	for range maxRounds {
 		if err != nil || code != challenge {
@@ -118,7 +122,9 @@ func (s *session) exchange(name string, client sasl.Client) (code uint64, err er
 		if err != nil {
 			break
 		}
-		code, err = s.ask(base64.StdEncoding.EncodeToString(response) + "\r\n")
+		answer := base64.StdEncoding.EncodeToString(response)
+		said = append(said, answer)
+		code, err = s.ask(answer + "\r\n")
 	}
 	if _, err := s.ask("*\r\n"); err != nil {
 		return 0, err

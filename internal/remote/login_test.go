@@ -189,6 +189,8 @@ func TestUserMeansVerify(t *testing.T) {
 	}
 }
 
+var answerToB = base64.StdEncoding.EncodeToString([]byte("joe@me.test " + sasl.CRAM(secret, "b")))
+
 // logins are what servers answer to AUTH PLAIN and more, and what is reported.
 var logins = []struct {
 	name   string
@@ -211,8 +213,11 @@ var logins = []struct {
 	{"overlong", "250 AUTH CRAM-MD5\r\n", script{"<AUTH CRAM-MD5\r\n", ">334 " + strings.Repeat("aaaa", 5000) + "\r\n", "<*\r\n", ">501 cancelled\r\n"},
 		"ZConnected to 127.0.0.1 but CRAM-MD5 makes no sense as it speaks it, so I can't log in as joe@me.test at 127.0.0.1. (#4.7.0)\n\x00"},
 	{"asks again", "250 AUTH CRAM-MD5\r\n", script{"<AUTH CRAM-MD5\r\n", ">334 Yg==\r\n",
-		"<" + base64.StdEncoding.EncodeToString([]byte("joe@me.test "+sasl.CRAM(secret, "b"))) + "\r\n", ">334 Yg==\r\n", "<*\r\n", ">501 cancelled\r\n"},
+		"<" + answerToB + "\r\n", ">334 Yg==\r\n", "<*\r\n", ">501 cancelled\r\n"},
 		"ZConnected to 127.0.0.1 but CRAM-MD5 makes no sense as it speaks it, so I can't log in as joe@me.test at 127.0.0.1. (#4.7.0)\n\x00"},
+	// Logs and bounces had the password of a relay that says what it has not understood.
+	{"repeats the answer", "250 AUTH CRAM-MD5\r\n", script{"<AUTH CRAM-MD5\r\n", ">334 Yg==\r\n", "<" + answerToB + "\r\n", ">500 unknown: " + answerToB + " (" + answerToB[:30] + "), " + secret + "\r\n"},
+		"ZConnected to 127.0.0.1 but it refused the secret of joe@me.test at 127.0.0.1 in control/remotesecrets.\nRemote host said: 500 unknown: *** (***), ***\n\x00"},
 	{"closed", "250 AUTH CRAM-MD5\r\n", script{"<AUTH CRAM-MD5\r\n", "CLOSE"}, died},
 	{"closed in the middle", "250 AUTH CRAM-MD5\r\n", script{"<AUTH CRAM-MD5\r\n", ">334 Yg", "CLOSE"}, died},
 }

@@ -67,7 +67,7 @@ func (p *pool) take(g *group, most int) bool {
 			return p.await(w, t)
 		case s == nil:
 			return true
-		case s.helo == g.heloHost && s.terms.trust == g.trusted() && s.alive(g.first.now()):
+		case s.fits(g) && s.alive(g.first.now()):
 			g.session = s
 			return true
 		}
@@ -139,11 +139,16 @@ func (p *pool) leave(w *waiter, t nexthop.Target) bool {
 	return true
 }
 
-// next takes the first one from the queue for t, if there is one.
-func (p *pool) next(t nexthop.Target) *waiter {
+// next takes the first one from the queue for a session, if there is one and the session
+// fits it.
+func (p *pool) next(s *session) *waiter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.hosts[t].next()
+	h := p.hosts[s.target]
+	if len(h.waiting) == 0 || !s.fits(h.waiting[0].group) {
+		return nil
+	}
+	return h.next()
 }
 
 func (h *host) next() *waiter {
@@ -181,8 +186,11 @@ func (p *pool) keep(s *session) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.hosts[s.target]
-	if w := h.next(); w != nil {
-		w.turn <- handover{session: s}
+	if len(h.waiting) > 0 {
+		if !s.fits(h.waiting[0].group) {
+			return false
+		}
+		h.next().turn <- handover{session: s}
 		return true
 	}
 	if len(h.idle) == maxIdleHost || p.idle == maxIdle {
@@ -243,6 +251,11 @@ func (s *session) drained() bool {
 	}
 	_, err := s.secure.Read(make([]byte, 1))
 	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// fits reports whether the session has begun as the group's control files want it.
+func (s *session) fits(g *group) bool {
+	return s.helo == g.heloHost && s.terms.trust == g.trusted()
 }
 
 // alive reports whether an idle session still stands. A server that has anything to

@@ -2,6 +2,8 @@ package remote
 
 import (
 	"bufio"
+	"bytes"
+	"slices"
 	"strings"
 
 	"quail/internal/mailaddr"
@@ -63,6 +65,27 @@ func (r *reply) said() string {
 		return ""
 	}
 	return "Remote host said: " + strings.ReplaceAll(string(r.text), "\x00", "?")
+}
+
+// hide takes words out of the reply, and the beginnings of long ones.
+func (r *reply) hide(words []string) {
+	const enough = 8
+	for _, word := range words {
+		mark := []byte(word[:min(len(word), enough)])
+		for at := 0; len(mark) > 0; {
+			found := bytes.Index(r.text[at:], mark)
+			if found < 0 {
+				break
+			}
+			at += found
+			end := 0
+			for end < len(word) && at+end < len(r.text) && r.text[at+end] == word[end] {
+				end++
+			}
+			r.text = slices.Replace(r.text, at, at+end, []byte("***")...)
+			at += len("***")
+		}
+	}
 }
 
 // offers reports whether the reply to EHLO has a line for the extension keyword,

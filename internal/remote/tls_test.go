@@ -300,6 +300,54 @@ func TestTrust(t *testing.T) {
 	}
 }
 
+// Mail that waited for a session once got one that had begun before its control files
+// changed: by whose certificate nobody trusted any more.
+func TestTrustOfWaiting(t *testing.T) {
+	for _, at := range []string{"DATA", "."} { // the next transaction may be begun ahead, or not
+		own := (&issuer{}).issue(t, time.Hour, "127.0.0.1")
+		other := authority(t).pem
+		s := &sink{tls: serving(own)}
+		var r *Remote
+		second := make(chan string, 1)
+		s.answer = func(c *caller, command string) string {
+			if command == at && c.mails == 1 && c.number == 0 {
+				if err := os.WriteFile(conf.Home+"/control/tlscas", []byte(other), 0o644); err != nil {
+					t.Error(err)
+				}
+				go func() { second <- one(t, r, "e@f") }()
+				awaitWaiting(t, &r.Keep.pool)
+			}
+			return ""
+		}
+		r = s.start(t).keeping(t, map[string]string{"tlsroutes": "x.test:verify\n", "tlscas": pemOf(own), "remotelimits": "127.0.0.1:1\n"})
+		if report := one(t, r, "c@d"); !strings.Contains(report, "is right") {
+			t.Errorf("%s: reports %q", at, report)
+		}
+		if report := <-second; !strings.Contains(report, "unknown authority") {
+			t.Errorf("%s: after a change: %q", at, report)
+		}
+	}
+}
+
+// awaitWaiting returns when somebody waits for a session.
+func awaitWaiting(t *testing.T, p *pool) {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		waiting := 0
+		p.mu.Lock()
+		for _, h := range p.hosts {
+			waiting += len(h.waiting)
+		}
+		p.mu.Unlock()
+		if waiting > 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Error("nobody waits for a session")
+			return
+		}
+	}
+}
+
 // age has control files look as if they had been at rest for long.
 func age(t *testing.T, names ...string) {
 	t.Helper()
