@@ -69,6 +69,21 @@ func TestWarmConnTimeouts(t *testing.T) {
 	}
 }
 
+// A wait with a limit of its own leaves the others theirs.
+func TestWithin(t *testing.T) {
+	c, client := warmConn(t, long)
+	if n, err := c.ReadWithin(&counter{}, 10*time.Millisecond); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("nothing to read: %d, %v", n, err)
+	}
+	if _, err := c.WriteWithin(make([]byte, 10<<20), 10*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("no room to write: %v", err)
+	}
+	client.WriteString("x")
+	if n, err := c.Read(make([]byte, 5)); n != 1 || err != nil || c.Timeout() != long {
+		t.Errorf("read %d, %v, timeout %v", n, err, c.Timeout())
+	}
+}
+
 // Pipes and files may be others' too: they go on blocking.
 func TestWarmConnLeavesPipes(t *testing.T) {
 	var fds [2]int
