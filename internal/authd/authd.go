@@ -5,8 +5,9 @@
 // when an answer is given, and counts what is submitted.
 //
 // The enemy is whoever sends a name and a password, by way of a qmail-smtpd that may be
-// his own by now. He learns what he would learn from qmail-smtpd's port, and no faster:
-// an answer of yes or no. What is read is bounded, and so is what is remembered.
+// his own by now. He learns what he would learn from qmail-smtpd's port, an answer of yes
+// or no; faster only if the qmail-smtpd is his, since it says which address asks. What is
+// read is bounded, and so is what is remembered.
 package authd
 
 import (
