@@ -112,6 +112,9 @@ func readBlocks(r io.Reader, login string, decoy [32]byte) (blocks []block, old 
 			break
 		}
 		text := strings.TrimSuffix(line, "\n")
+		if len(text) >= maxLine { // which find could not pass over, whatever it is
+			return nil, nil, fmt.Errorf("line %d: %w", n, errLong)
+		}
 		if text == "" || text[0] == '#' {
 			b.comments += text + "\n"
 			continue
@@ -119,9 +122,6 @@ func readBlocks(r io.Reader, login string, decoy [32]byte) (blocks []block, old 
 		e, err := parse(text)
 		if text[0] == ':' {
 			_, err = parseDecoy(text)
-		}
-		if len(text) >= maxLine {
-			err = errLong
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("line %d: %w", n, err)

@@ -301,7 +301,8 @@ func TestEdit(t *testing.T) {
 	if err := Edit(path, "a", os.Geteuid(), os.Getegid(), [32]byte{}, func(old *Entry) (*Entry, error) { return nil, no }); err != no {
 		t.Errorf("a change that fails: %v", err)
 	}
-	for _, bad := range []string{"a:x\n", entry("a").String() + "\n" + entry("a").String() + "\n", ":{DECOY}\n", "#\n" + strings.Repeat(" ", 5000) + "\n"} {
+	for _, bad := range []string{"a:x\n", entry("a").String() + "\n" + entry("a").String() + "\n", ":{DECOY}\n", "#\n" + strings.Repeat(" ", 5000) + "\n",
+		"#" + strings.Repeat("-", maxLine) + "\n"} { // was written again, and no login near it found any more
 		os.Remove(path)
 		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
