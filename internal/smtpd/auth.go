@@ -12,6 +12,7 @@ import (
 	"quail/internal/authclient"
 	"quail/internal/authwire"
 	"quail/internal/conf"
+	"quail/internal/control"
 	"quail/internal/prog"
 )
 
@@ -44,7 +45,24 @@ func (s *session) client() *authclient.Client {
 	if hasChecker(s.p.Args) {
 		return authclient.Command(s.p, s.p.Args[1:])
 	}
-	return authclient.Dial(s.p, filepath.Join(conf.Home, authwire.Path))
+	return daemon(s.p)
+}
+
+func daemon(p *prog.Process) *authclient.Client {
+	return authclient.Dial(p, filepath.Join(conf.Home, authwire.Path))
+}
+
+// counter returns somebody to ask whether there is room for more mail, nil where that is
+// not limited. It is to be closed. A qmail-auth of the session's own will not do: it has
+// counted nothing yet. So with a program on the command line and limits there has to be
+// the daemon, too.
+func (s *session) counter() *authclient.Client {
+	if hasChecker(s.p.Args) {
+		if _, limited, err := control.In(conf.Home).List("submissionlimits"); !limited && err == nil {
+			return nil
+		}
+	}
+	return daemon(s.p)
 }
 
 // request is what qmail-auth is told of the client.
@@ -312,7 +330,10 @@ func (s *session) spend(recipients int) (ok bool, err error) {
 	if s.login == nil {
 		return true, nil
 	}
-	c := s.client()
+	c := s.counter()
+	if c == nil {
+		return true, nil
+	}
 	defer c.Close()
 	answer, err := c.Spend(s.request(false), s.login.name, 1, recipients)
 	switch {

@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"quail/internal/authwire"
 	"quail/internal/conf"
 	"quail/internal/sasl"
 	"quail/internal/tlsbinding"
@@ -305,6 +307,40 @@ func TestCheckpasswordDeclined(t *testing.T) {
 		if err := p.Call(Program()); err == nil || err.Error() != "declined: to be run by itself" {
 			t.Errorf("%q: %v, want that it is declined", args, err)
 		}
+	}
+}
+
+// With a checkpassword program on the command line no limit ever counted: each message was
+// the first one to a qmail-auth that had just been started.
+func TestCountedByDaemon(t *testing.T) {
+	for _, c := range []struct {
+		args    []string
+		limits  files
+		counted bool
+	}{
+		{nil, nil, true}, // the daemon knows whether there are limits
+		{nil, files{"submissionlimits": "*:1\n"}, true},
+		{[]string{"host", "checkpassword"}, nil, false},
+		{[]string{"host", "checkpassword"}, files{"submissionlimits": "*:1\n"}, true},
+		{[]string{"host", "checkpassword"}, files{"submissionlimits": ""}, true},
+	} {
+		home(t, c.limits, 0)
+		authenticate(t, limit{10})
+		p := process(nil, nil, peer)
+		p.Args, p.Now = c.args, func() time.Time { return time.Now().UTC() }
+		s := &session{p: p, login: &login{name: "joe"}}
+		counter := s.counter()
+		if (counter != nil) != c.counted {
+			t.Errorf("%q, %q: counted %v", c.args, c.limits, counter != nil)
+		}
+		if counter == nil {
+			continue
+		}
+		a, err := counter.Spend(s.request(false), "joe", 1, 11)
+		if err != nil || a.Kind != authwire.Later {
+			t.Errorf("%q, %q: one more than there is room for: %q %q, %v", c.args, c.limits, a.Kind, a.Text, err)
+		}
+		counter.Close()
 	}
 }
 
