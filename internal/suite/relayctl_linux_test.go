@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/smtp"
 	"net/textproto"
@@ -201,8 +202,8 @@ func (n network) dial(from, to string) (conn net.Conn) {
 	return conn
 }
 
-// dovecotConf is that of a POP server of Dovecot's with one user and a script for logins.
-const dovecotConf = `protocols = pop3
+// dovecotConf is that of a server of Dovecot's, of PROTOCOL, with one user and a script for logins.
+const dovecotConf = `protocols = PROTOCOL
 listen = 127.0.0.1
 base_dir = DIR/run
 state_dir = DIR/state
@@ -223,43 +224,47 @@ userdb {
   driver = static
   args = uid=UID gid=GID home=HOME/u/joe
 }
-service pop3-login {
+service PROTOCOL-login {
   chroot =
-  inet_listener pop3 {
+  inet_listener PROTOCOL {
     port = PORT
   }
-  inet_listener pop3s {
+  inet_listener PROTOCOLs {
     port = 0
   }
 }
 service anvil {
   chroot =
 }
-service pop3 {
-  executable = pop3 pop3-postlogin
+service PROTOCOL {
+  executable = PROTOCOL PROTOCOL-postlogin
 }
-service pop3-postlogin {
+service PROTOCOL-postlogin {
   executable = script-login DIR/postlogin
   user = root
   vsz_limit = 0
-  unix_listener pop3-postlogin {
+  unix_listener PROTOCOL-postlogin {
   }
 }
 `
 
-// dovecot runs Dovecot's POP server and returns its port. It looks for its parts below
-// /usr, and gets them laid over what is there, for itself alone.
-func (l logins) dovecot(program string) int {
+// dovecot runs a server of Dovecot's, pop3 or imap, and returns its port. It looks for its
+// parts below /usr, and gets them laid over what is there, for itself alone.
+func (l logins) dovecot(protocol string) (port int, ok bool) {
 	s := l.s
 	s.t.Helper()
-	port := freePort(s.t)
+	program, ok := tool(s.t, "dovecot-"+protocol)
+	if !ok {
+		return 0, false
+	}
+	port = freePort(s.t)
 	dir, err := os.MkdirTemp(*work, "dovecot") // a path for sockets, which must be short
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { os.RemoveAll(dir) })
 	usr := filepath.Join(filepath.Dir(program), "../root/usr")
-	conf := strings.NewReplacer("DIR", dir, "HOME", home, "UID", fmt.Sprint(joeUID), "GID", fmt.Sprint(joeGID), "PORT", fmt.Sprint(port)).Replace(dovecotConf)
+	conf := strings.NewReplacer("PROTOCOL", protocol, "DIR", dir, "HOME", home, "UID", fmt.Sprint(joeUID), "GID", fmt.Sprint(joeGID), "PORT", fmt.Sprint(port)).Replace(dovecotConf)
 	for name, text := range map[string]string{
 		"conf": conf, "passwd": "joe@x.example:secret\n", "log": "",
 		// As its manual page has it, but for where things are.
@@ -285,7 +290,7 @@ func (l logins) dovecot(program string) int {
 			s.t.Logf("Dovecot says\n%s", log)
 		}
 	})
-	return port
+	return port, true
 }
 
 // local connects to a port of this host.
@@ -299,37 +304,61 @@ func local(t *testing.T, port int) (conn net.Conn) {
 	return conn
 }
 
+// logInByIMAP logs a user in.
+func logInByIMAP(t *testing.T, conn net.Conn, user string) {
+	t.Helper()
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(deadline))
+	in := bufio.NewReader(conn)
+	for _, step := range []struct{ command, want string }{
+		{"", "* OK "}, {"1 LOGIN " + user + " secret\r\n", "1 OK "}, {"2 LOGOUT\r\n", "2 OK "},
+	} {
+		if _, err := io.WriteString(conn, step.command); err != nil {
+			t.Fatal(err)
+		}
+		for line := ""; !strings.HasPrefix(line, step.want); {
+			var err error
+			if line, err = in.ReadString('\n'); err != nil || strings.HasPrefix(line, "1 NO") {
+				t.Fatalf("to %q the IMAP server says %q, %v", step.command, line, err)
+			}
+		}
+	}
+}
+
 // Who has logged in to Dovecot, which has a script for that, may send mail to anywhere.
 func TestDovecotBeforeSMTP(t *testing.T) {
 	if !asRoot(t, "runs a server that is root") {
 		return
 	}
-	dovecot, ok := tool(t, "dovecot-pop3")
-	if !ok {
-		return
-	}
-	s := install(t)
-	s.start()
-	l := s.logins()
-	l.behind()
-	pop := l.dovecot(dovecot)
-	port := s.tcpserver(l.smtpChain(), append(l.env(), "RELAY_CTRL_LOG_ENV=1")...)
-	for _, step := range []struct {
-		what string
-		do   func()
-		want string
-	}{
-		{"before the login", func() {}, noRelay},
-		{"after the login", func() { logIn(t, local(t, pop), "joe@x.example") }, ""},
-		{"too late", func() { l.older(602 * time.Second) }, noRelay},
-	} {
-		step.do()
-		if got := relays(t, local(t, port)); got != step.want {
-			t.Errorf("%s the client is told %q, want %q", step.what, got, step.want)
-		}
-	}
-	if said := string(s.said()); !strings.Contains(said, "]: Setting USER=joe@x.example\n") {
-		t.Errorf("whose login it is does not arrive: %s", said)
+	for protocol, logIn := range map[string]func(*testing.T, net.Conn, string){"pop3": logIn, "imap": logInByIMAP} {
+		t.Run(protocol, func(t *testing.T) {
+			s := install(t)
+			s.start()
+			l := s.logins()
+			l.behind()
+			mail, ok := l.dovecot(protocol)
+			if !ok {
+				return
+			}
+			port := s.tcpserver(l.smtpChain(), append(l.env(), "RELAY_CTRL_LOG_ENV=1")...)
+			for _, step := range []struct {
+				what string
+				do   func()
+				want string
+			}{
+				{"before the login", func() {}, noRelay},
+				{"after the login", func() { logIn(t, local(t, mail), "joe@x.example") }, ""},
+				{"too late", func() { l.older(602 * time.Second) }, noRelay},
+			} {
+				step.do()
+				if got := relays(t, local(t, port)); got != step.want {
+					t.Errorf("%s the client is told %q, want %q", step.what, got, step.want)
+				}
+			}
+			if said := string(s.said()); !strings.Contains(said, "]: Setting USER=joe@x.example\n") {
+				t.Errorf("whose login it is does not arrive: %s", said)
+			}
+		})
 	}
 }
 
