@@ -181,9 +181,9 @@ func certify(t testing.TB) {
 
 // withAll sets up a home with both beside it.
 func withAll(t testing.TB, special files) {
+	home(t, special, 0)
 	clock = func() time.Time { return time.Now().UTC() }
 	t.Cleanup(func() { clock = standing })
-	home(t, special, 0)
 	authenticate(t, limit{10})
 	certify(t)
 }

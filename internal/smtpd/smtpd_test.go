@@ -48,6 +48,7 @@ type sessionTest struct {
 // HOME/envelope.
 func home(t testing.TB, special files, queueStatus int) {
 	t.Helper()
+	running.end()
 	conf.Home = t.TempDir()
 	all := files{"bin/qmail-queue": fmt.Sprintf("#!/bin/sh\ncat >message; cat <&1 >envelope; exit %d\n", queueStatus)}
 	for name, contents := range controls {
@@ -153,12 +154,33 @@ func (m manner) dial(t testing.TB, env prog.Env) (client net.Conn, status <-chan
 	t.Cleanup(func() { client.Close() })
 	client.SetDeadline(time.Now().Add(time.Minute))
 	done := make(chan int, 1)
+	p := process(server, server, env)
+	running.Add(1)
+	running.clients.Store(client, nil)
 	go func() {
-		status := m.hold(process(server, server, env))
+		defer running.Done()
+		defer running.clients.Delete(client)
+		status := m.hold(p)
 		server.Close()
 		done <- status
 	}()
 	return client, done
+}
+
+// running are the sessions of a home, which end before there is another one.
+var running sessionsOfHome
+
+type sessionsOfHome struct {
+	sync.WaitGroup
+	clients sync.Map // of those that have not ended
+}
+
+func (s *sessionsOfHome) end() {
+	s.clients.Range(func(client, _ any) bool {
+		client.(net.Conn).Close()
+		return true
+	})
+	s.Wait()
 }
 
 // both runs a test in each manner.
