@@ -4,10 +4,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/big"
 	"net"
@@ -121,8 +123,42 @@ func aiosmtpd(t testing.TB, pem string) (port int, maildir string, ok bool) {
 	return port, maildir, true
 }
 
+// sealed puts TLS before a server that knows nothing of it, and returns the port.
+func sealed(t testing.TB, public, secret string, server int) (port int) {
+	t.Helper()
+	pair, err := tls.X509KeyPair([]byte(public), []byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", server))
+			if err != nil {
+				client.Close()
+				continue
+			}
+			pass := func(to, from net.Conn) {
+				io.Copy(to, from)
+				to.Close()
+			}
+			go pass(conn, client)
+			go pass(client, conn)
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
 // Python's server, whose TLS is OpenSSL's, wants TLS and a password; Postfix's test
-// server knows neither.
+// server knows neither, and is behind TLS for one recipient.
 func TestRelays(t *testing.T) {
 	public, secret := certificate(t)
 	port, maildir, ok := aiosmtpd(t, public+secret)
@@ -136,11 +172,11 @@ func TestRelays(t *testing.T) {
 	s := install(t)
 	s.control("tlscas", public)
 	s.control("smtproutes", fmt.Sprintf("far.example:127.0.0.1:%[1]d joe@far.example\nwrong.example:127.0.0.1:%[1]d sue\nnone.example:127.0.0.1:%[1]d jim\n"+
-		"clear.example:127.0.0.1:%[2]d\nmust.example:127.0.0.1:%[2]d\n", port, plain))
-	s.control("tlsroutes", "must.example:require\n")
+		"clear.example:127.0.0.1:%[2]d\nmust.example:127.0.0.1:%[2]d\nsealed.example:127.0.0.1:%[3]d\n", port, plain, sealed(t, public, secret, plain)))
+	s.control("tlsroutes", "must.example:require\nsealed.example:implicit\n")
 	s.secrets("127.0.0.1:joe@far.example:to:p secret\n127.0.0.1:sue:to:p secret\n")
 	s.start()
-	for _, to := range []string{"far", "wrong", "none", "clear", "must"} {
+	for _, to := range []string{"far", "wrong", "none", "clear", "must", "sealed"} {
 		s.inject("joe@"+me, "you@"+to+".example", "Subject: for "+to+"\n\nhello\n")
 	}
 	for _, want := range []string{
@@ -149,6 +185,7 @@ func TestRelays(t *testing.T) {
 		": deferral: There_is_no_secret_in_control/remotesecrets_for_jim_at_127.0.0.1,_which_control/smtproutes_names._(#4.3.0)/\n",
 		": deferral: Connected_to_127.0.0.1_but_it_offers_no_TLS,_which_control/tlsroutes_wants._(#4.7.4)/\n",
 		": success: 127.0.0.1_accepted_message./Remote_host_said:_250_2.0.0_Ok/\n",
+		": success: 127.0.0.1_accepted_message./Remote_host_said:_250_2.0.0_Ok/TLSv1.3_TLS_",
 	} {
 		s.wait(want)
 	}
@@ -162,8 +199,8 @@ func TestRelays(t *testing.T) {
 	if b, err := os.ReadFile(got[0]); err != nil || !strings.Contains(string(b), "Subject: for far\n") {
 		t.Errorf("the relay has got %q, %v", b, err)
 	}
-	if m := sunk(t, taken); len(m) != 1 {
-		t.Errorf("the server without TLS has got %d messages, want one", len(m))
+	if m := sunk(t, taken); len(m) != 2 {
+		t.Errorf("the server without TLS has got %d messages, want two", len(m))
 	}
 	// A file that others can read is of no use, from the next delivery on.
 	if err := os.Chmod(s.path("control/remotesecrets"), 0o404); err != nil {
