@@ -4,8 +4,8 @@
 //
 // It is for servers that read from descriptor 0 and write to descriptor 1, as those that
 // tcpserver runs; tcpserver -s runs it before its program. The client shakes hands with
-// qmail-tls, and then speaks with PROGRAM. Certificates and the use of their keys come
-// from qmail-keys, which must run.
+// qmail-tlsnet, which this runs, and speaks through that with PROGRAM. Certificates and
+// the use of their keys come from qmail-keys, which must run.
 //
 // # Environment
 //
@@ -22,8 +22,8 @@
 //
 // # Security
 //
-// Runs as PROGRAM does. TLS is spoken by a process beside it, which on Linux can read no
-// file and run nothing, and has no private key.
+// Runs as PROGRAM does, which may be root, and has nothing of TLS in it. qmail-tlsnet, run
+// as qmaild where this is root, has the client; what is read from that is three words.
 package main
 
 import (

@@ -33,6 +33,7 @@ var privileged = []struct {
 	{name: "qmail-passwd", as: "root, by hand"},
 	{name: "checkpassword", as: "root, on what strangers send"},
 	{name: "qmail-popup", as: "root, on what its other half hands over"},
+	{name: "qmail-tls", as: "root, before programs that need that"},
 	{name: "relay-ctrl-age", as: "root, where anybody has written"},
 	{name: "relay-ctrl-chdir", as: "root, before tcpserver"},
 	{name: "relay-ctrl-udp", as: "root, on packets of strangers"},

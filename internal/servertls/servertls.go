@@ -74,9 +74,15 @@ func (k *Keys) Handshake(conn *ucspi.Conn, name string) (*Conn, error) {
 	return c, nil
 }
 
+// maxName is how long the name of a host is at most, RFC 1035 section 2.3.4.
+const maxName = 255
+
 // hostName returns what a client calls the server if that can be the name of a host,
 // else "".
 func hostName(name string) string {
+	if len(name) > maxName {
+		return ""
+	}
 	for i := range len(name) {
 		switch c := name[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':

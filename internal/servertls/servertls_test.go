@@ -514,7 +514,8 @@ type pieces struct {
 func (p *pieces) Write(b []byte) (int, error) { return p.write(b) }
 
 func TestHostName(t *testing.T) {
-	for name, want := range map[string]string{"a.Test": "a.Test", "_a-1.test": "_a-1.test", "": "", "a\x00b": "", "a b": "", "a\nb": "", "a=b": "", "é.test": ""} {
+	for name, want := range map[string]string{"a.Test": "a.Test", "_a-1.test": "_a-1.test", "": "", "a\x00b": "", "a b": "", "a\nb": "", "a=b": "", "é.test": "",
+		strings.Repeat("a", 255): strings.Repeat("a", 255), strings.Repeat("a", 256): ""} {
 		if got := hostName(name); got != want {
 			t.Errorf("%q is %q", name, got)
 		}

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -196,6 +197,39 @@ func TestTLSFront(t *testing.T) {
 	}
 }
 
+// Who speaks TLS is qmaild behind a wall, also where root runs all, and the program is who
+// has run tcpserver. When both have ended nobody is left.
+func TestTLSHalves(t *testing.T) {
+	s := install(t)
+	_, trust := s.underTLS()
+	s.excuse(foreign, "qmail-tls stands before cat")
+	port := s.tcpserver([]string{"-s", "-Q", "cat"})
+	client, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port), &tls.Config{RootCAs: trust, ServerName: me})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	uid, gid := strconv.Itoa(os.Getuid()), strconv.Itoa(os.Getgid())
+	if root {
+		uid, gid = account(t, "passwd", "qmaild"), account(t, "group", "nofiles")
+	}
+	processes := s.popSession(t, "cat", "qmail-tlsnet")
+	half, program := processes["qmail-tlsnet"], processes["cat"]
+	ids := func(id string) string { return strings.TrimSpace(strings.Repeat(id+"\t", 4)) }
+	if half.status["Uid"] != ids(uid) || half.status["Gid"] != ids(gid) || root && half.status["Groups"] != gid || half.status["Seccomp"] != "2" || half.status["NoNewPrivs"] != "1" || root && half.status["CapEff"] != "0000000000000000" {
+		t.Errorf("qmail-tlsnet has %v", half.status)
+	}
+	if program.status["Uid"] != ids(strconv.Itoa(os.Getuid())) || program.status["Seccomp"] != "0" {
+		t.Errorf("the program has %v", program.status)
+	}
+	// A process that cannot be dumped is root's for who looks into /proc.
+	if st, err := os.Stat(fmt.Sprintf("/proc/%d/mem", half.pid)); err != nil || st.Sys().(*syscall.Stat_t).Uid != 0 {
+		t.Errorf("the memory of qmail-tlsnet is to be read by its user: %v", err)
+	}
+	client.Close()
+	s.popSession(t)
+}
+
 // A web server of one line behind qmail-tls, as curl sees it.
 func TestTLSFrontCurl(t *testing.T) {
 	curl, ok := tool(t, "curl")
@@ -263,7 +297,7 @@ func TestKeysChange(t *testing.T) {
 	if out := sclient(t, port); strings.Contains(out, "hello") {
 		t.Errorf("without qmail-keys: %s", out)
 	}
-	if said := s.complaints(); !strings.Contains(said, "qmail-tls: fatal: no TLS with 127.0.0.1: unable to reach qmail-keys: file does not exist\n") {
+	if said := s.complaints(); !strings.Contains(said, "qmail-tlsnet: fatal: no TLS with 127.0.0.1: unable to reach qmail-keys: file does not exist\n") {
 		t.Errorf("it says\n%s", said)
 	}
 	smtp := s.smtpd()

@@ -23,17 +23,24 @@ import (
 	"quail/internal/keywire"
 	"quail/internal/localsocket"
 	"quail/internal/prog"
+	"quail/internal/sandbox"
+	"quail/internal/tlsnet"
 )
 
 const long = 10 * time.Second
 
-// TestMain lets the test binary be qmail-tls and qmail-keysd, in the home that its file
-// is in.
+// TestMain lets the test binary be qmail-tls, qmail-tlsnet and qmail-keysd, in the home
+// that its file is in.
 func TestMain(m *testing.M) {
 	conf.Home = filepath.Dir(filepath.Dir(os.Args[0]))
 	switch filepath.Base(os.Args[0]) {
 	case "qmail-tls":
-		prog.Main("qmail-tls", Run)
+		prog.Main("qmail-tls", func(p *prog.Process) error {
+			p.UID = max(p.UID, 1) // there need be no accounts: who runs what is for the suite
+			return Run(p)
+		})
+	case "qmail-tlsnet":
+		prog.Main("qmail-tlsnet", tlsnet.Run, prog.Descriptors(5), sandbox.Around(sandbox.Wall{Network: sandbox.Syslog}))
 	case "qmail-keysd":
 		prog.Main("qmail-keysd", keysd.Run, prog.Descriptors(4))
 	}
@@ -58,7 +65,7 @@ func newHome(t *testing.T, certificate bool) string {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"qmail-tls", "qmail-keysd"} {
+	for _, name := range []string{"qmail-tls", "qmail-tlsnet", "qmail-keysd"} {
 		if err := os.WriteFile(filepath.Join(home, "bin", name), self, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -162,8 +169,8 @@ func TestPrograms(t *testing.T) {
 		{"both ways", "cat", "hello", "hello"},
 		{"the end of input comes first", "cat >/dev/null; echo after", "x", "after\n"},
 		{"status", "exit 7", "", "7"},
-		{"what the program knows", `echo $SSL_PROTOCOL $SSL_CIPHER $SSL_TLS_SNI_SERVERNAME $TCPREMOTEIP ${QUAIL_TLS-none}`, "",
-			"TLSv1.3 TLS_AES_128_GCM_SHA256 a.test 192.0.2.1 none\n"},
+		{"what the program knows", `echo $SSL_PROTOCOL $SSL_CIPHER $SSL_TLS_SNI_SERVERNAME $TCPREMOTEIP`, "",
+			"TLSv1.3 TLS_AES_128_GCM_SHA256 a.test 192.0.2.1\n"},
 		{"much to say", "head -c 3000000 /dev/zero | tr '\\0' x", "", strings.Repeat("x", 3000000)},
 		{"much to hear", "cat | wc -c", strings.Repeat("x", 3000000), "3000000\n"},
 		{"a program that stops reading", "sleep 0.1; echo bye", strings.Repeat("x", 200000), "bye\n"},
@@ -197,9 +204,9 @@ func TestNoHandshake(t *testing.T) {
 	ran := filepath.Join(t.TempDir(), "ran")
 	home, without := newHome(t, true), newHome(t, false)
 	for _, c := range []struct{ name, home, bytes, says string }{
-		{"a client that knows no TLS", home, "EHLO a.test\r\n", "qmail-tls: fatal: no TLS with 192.0.2.1: tls: first record does not look like a TLS handshake\n"},
-		{"a client that goes", home, "", "qmail-tls: fatal: no TLS with 192.0.2.1: EOF\n"},
-		{"no qmail-keys", without, "", "qmail-tls: fatal: no TLS with 192.0.2.1: unable to reach qmail-keys: file does not exist\n"},
+		{"a client that knows no TLS", home, "EHLO a.test\r\n", "qmail-tlsnet: fatal: no TLS with 192.0.2.1: tls: first record does not look like a TLS handshake\n"},
+		{"a client that goes", home, "", "qmail-tlsnet: fatal: no TLS with 192.0.2.1: EOF\n"},
+		{"no qmail-keys", without, "", "qmail-tlsnet: fatal: no TLS with 192.0.2.1: unable to reach qmail-keys: file does not exist\n"},
 	} {
 		f := newFront(t, c.home, "touch", ran)
 		io.WriteString(f.client, c.bytes)
@@ -241,5 +248,35 @@ func TestClientGoes(t *testing.T) {
 	defer watchdog.Stop()
 	if status, said := f.status(); status != 5 {
 		t.Errorf("%d, %q", status, said)
+	}
+}
+
+// What qmail-tlsnet tells is believed only if it could be so.
+func TestUnbelievable(t *testing.T) {
+	home, ran := newHome(t, false), filepath.Join(t.TempDir(), "ran")
+	for _, c := range []struct{ tells, says string }{
+		{"exit 0", ""},
+		{`printf 'TLSv1.3\0x\0' >&4`, "qmail-tls: fatal: unable to believe qmail-tlsnet: what is told of a session is not in form\n"},
+		{`printf 'TLSv1.3\0x\0a\nb\0' >&4`, "qmail-tls: fatal: unable to believe qmail-tlsnet: what is told of a session is not in form\n"},
+		{`while echo more; do :; done >&4 2>/dev/null`, "qmail-tls: fatal: unable to believe qmail-tlsnet: what is told of a session is not in form\n"},
+	} {
+		if err := os.Remove(home + "/bin/qmail-tlsnet"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(home+"/bin/qmail-tlsnet", []byte("#!/bin/sh\n"+c.tells+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if status, said := newFront(t, home, "touch", ran).status(); status != 111 || said != c.says {
+			t.Errorf("%s: %d, %q", c.tells, status, said)
+		}
+		if _, err := os.Stat(ran); err == nil {
+			t.Fatalf("%s: the program was run", c.tells)
+		}
+	}
+	if err := os.Remove(home + "/bin/qmail-tlsnet"); err != nil {
+		t.Fatal(err)
+	}
+	if status, said := newFront(t, home, "touch", ran).status(); status != 111 || said != "qmail-tls: fatal: unable to run qmail-tlsnet: file does not exist\n" {
+		t.Errorf("no qmail-tlsnet: %d, %q", status, said)
 	}
 }
