@@ -33,8 +33,13 @@ func (s *suite) submitted(subjects []string, secure bool) {
 	if secure {
 		with = "with ESMTPSA (TLSv1."
 	}
-	eventually(s.t, "all that has been submitted", func() bool { return len(s.mail("u/joe/Maildir")) >= len(subjects) })
-	mail := s.mail("u/joe/Maildir")
+	var mail []string
+	for _, subject := range subjects {
+		eventually(s.t, subject, func() bool {
+			mail = s.mail("u/joe/Maildir")
+			return strings.Contains(strings.Join(mail, ""), "\nSubject: "+subject+"\n")
+		})
+	}
 	for _, subject := range subjects {
 		got := find(s.t, mail, "\nSubject: "+subject+"\n")
 		if !strings.HasPrefix(got, "Return-Path: <joe@x>\n") || !strings.Contains(got, with) || strings.Count(got, "\nDate: ") != 1 ||
