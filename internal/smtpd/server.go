@@ -96,7 +96,7 @@ func Bounds() warm.Bounds {
 		most     = 100_000
 		own      = 64      // descriptors that are no session's
 		each     = 2       // the connection, and that to the queue
-		waiting  = 8 << 10 // bytes of a session
+		waiting  = 32 << 10 // bytes of a session under TLS; others take a quarter
 		together = 192 << 20
 	)
 	jobs := 0
