@@ -94,8 +94,8 @@ func Program() func(*prog.Process) error { return new(server).run }
 func Bounds() warm.Bounds {
 	const (
 		most     = 100_000
-		own      = 64      // descriptors that are no session's
-		each     = 2       // the connection, and that to the queue
+		own      = 64       // descriptors that are no session's
+		each     = 2        // the connection, and that to the queue
 		waiting  = 32 << 10 // bytes of a session under TLS; others take a quarter
 		together = 192 << 20
 	)
