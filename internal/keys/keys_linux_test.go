@@ -158,7 +158,7 @@ func TestProgram(t *testing.T) {
 	}
 	write("garbage")
 	cmd.Process.Signal(syscall.SIGHUP)
-	expect("servercert.pem: there is no certificate; what was there before stays in use")
+	expect("servercert.pem: there is no certificate in PEM; what was there before stays in use")
 	if got := certificates(t, path); got != "first.test" {
 		t.Errorf("with garbage: %q", got)
 	}

@@ -27,13 +27,18 @@ type pair struct {
 
 // What is wrong with files.
 var (
-	errNoCertificate = errors.New("there is no certificate")
-	errNoKey         = errors.New("there is no private key")
+	errNoCertificate = errors.New("there is no certificate in PEM")
+	errNoKey         = errors.New("there is no private key in PEM")
 	errEncrypted     = errors.New("the private key is encrypted: write it without a pass phrase, as openssl pkey does")
 	errKind          = errors.New("the private key is of a kind that TLS has no use for: it must be RSA, ECDSA (P-256, P-384, P-521) or Ed25519")
+	errSmall         = errors.New("the private key has less than 1024 bits: nothing is signed with it")
 	errMismatch      = errors.New("the private key is not that of the first certificate")
 	errChain         = errors.New("more than 16 certificates")
 )
+
+// leastBits is how many bits an RSA key needs for crypto/rsa to sign with it. With one of
+// fewer every handshake would fail, also where there are other certificates.
+const leastBits = 1024
 
 // newPair returns the pair of an entry.
 func newPair(e keywire.Entry) (*pair, error) {
@@ -104,6 +109,9 @@ func parseKey(der []byte) (crypto.Signer, error) {
 	}
 	switch key := key.(type) {
 	case *rsa.PrivateKey:
+		if key.N.BitLen() < leastBits {
+			return nil, errSmall
+		}
 		return key, nil
 	case *ecdsa.PrivateKey:
 		switch key.Curve {

@@ -69,6 +69,29 @@ func entry(name, cert, key string) keywire.Entry {
 	return keywire.Entry{Name: name, Certificate: []byte(cert), Key: []byte(key)}
 }
 
+// smallRSA is a certificate with a key of 512 bits, which crypto/rsa makes no more.
+const smallRSA = `-----BEGIN CERTIFICATE-----
+MIIBVzCCAQGgAwIBAgIURRl4vPh/YBuryYY+xBPEXy+nNQwwDQYJKoZIhvcNAQEL
+BQAwADAeFw0yNjExMjIxMjE4NTFaFw0yNjExMjUxMjE4NTFaMAAwXDANBgkqhkiG
+9w0BAQEFAANLADBIAkEAtMTFipA+bYU5OOwrGJm9wyWwo21nXf9/JpGP7Y2f9d27
+J1e62cwOOJov54SrDAX9J4P1JRpeVcT4JZ6mxvY5ZQIDAQABo1MwUTAdBgNVHQ4E
+FgQU0oPaEgktCSxfpWWzDRgCKfO1s8QwHwYDVR0jBBgwFoAU0oPaEgktCSxfpWWz
+DRgCKfO1s8QwDwYDVR0TAQH/BAUwAwEB/zANBgkqhkiG9w0BAQsFAANBADfmQ8wo
+YlPawhjlwgdxNMJ3WG79/UankCy0RfESd8yjLycjQ1zOVyoH+bEZxr/uC7FzZ0bn
+kMkBc6pABB1kzvk=
+-----END CERTIFICATE-----
+-----BEGIN PRIVATE KEY-----
+MIIBVQIBADANBgkqhkiG9w0BAQEFAASCAT8wggE7AgEAAkEAtMTFipA+bYU5OOwr
+GJm9wyWwo21nXf9/JpGP7Y2f9d27J1e62cwOOJov54SrDAX9J4P1JRpeVcT4JZ6m
+xvY5ZQIDAQABAkBwo7BIAEu2KO6YJqlQAfS51hF0NGbVrrAHU2qw5rAHHl6STZQi
+kgo4BVm0fzq/Ylf8yhNCS0h/zUxTYmsR7bThAiEA8F973c47179U0hwAyXUrHUee
+0aCwFhCwuYLpWIYG6GkCIQDAhUunFQprKBLVyZqEMuESccH4Z3sr+/+WjTOVAF4J
+nQIhAObZ/R83uxdoRPEJPeQ9KCwVpb0UAykd3Gw+AxcmmSnJAiEAmCZAPdHhJALN
+r+vek+/p9Lu2wmx16bMEsaTySSW7K/kCIEEa2o2B+NS3cTBT5+TE8Dks2GQUrEZC
+3zWvLoQbw0hj
+-----END PRIVATE KEY-----
+`
+
 // Files in every form that they may have, and what is said of those that are none.
 func TestLoad(t *testing.T) {
 	cert, ec, ed := valid(t, rsaKey, "a.test", "*.a.test"), valid(t, p256Key, "b.test"), valid(t, edKey)
@@ -103,6 +126,7 @@ func TestLoad(t *testing.T) {
 		{"a certificate that is none", block("CERTIFICATE", []byte("x"), nil) + key, "", "certificate 1 of the file: "},
 		{"a chain with one that is none", cert + key + block("CERTIFICATE", []byte("x"), nil), "", "certificate 2 of the file: "},
 		{"a chain without end", strings.Repeat(cert, 17) + key, "", "more than 16 certificates"},
+		{"a key that crypto/rsa refuses to sign with", smallRSA, "", "the private key has less than 1024 bits"},
 		{"a curve that TLS has not", valid(t, p224Key), sec1(p224Key), "the private key is of a kind that TLS has no use for"},
 	} {
 		r := newRing()
@@ -149,7 +173,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("at first: %q", said)
 	}
 	id, listed := keywire.Certificate(r.pairs[0].chain[0]), r.listed
-	if said := load(noon, "garbage"); said != "warning: 0: there is no certificate; what was there before stays in use" {
+	if said := load(noon, "garbage"); said != "warning: 0: there is no certificate in PEM; what was there before stays in use" {
 		t.Errorf("garbage: %q", said)
 	}
 	if !bytes.Equal(r.listed, listed) {

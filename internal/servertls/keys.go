@@ -24,8 +24,10 @@ import (
 )
 
 const (
-	answerTime = 10 * time.Second // how long qmail-keys is waited for
+	answerTime = 10 * time.Second // how long qmail-keys is waited for, for a signature
+	listTime   = 5 * time.Second  // how long for its certificates, which it need not work for
 	freshTime  = time.Second      // how long what it said of its certificates counts
+	deafTime   = 10 * time.Second // how long it is not asked for them if it did not answer
 	ticketTime = 24 * time.Hour   // how long tickets are made with one key
 	maxIdle    = 8                // connections to it that are kept
 )
@@ -38,8 +40,11 @@ type Keys struct {
 	path string
 	now  func() time.Time
 
+	renewal sync.Mutex // held by who asks for the certificates
+
 	mu      sync.Mutex // guards what follows
 	asked   time.Time
+	lasts   time.Duration // how long after that the answer counts
 	set     *set
 	failed  error
 	base    *tls.Config
@@ -70,30 +75,57 @@ func (k *Keys) Ready() error {
 	return err
 }
 
-// current returns the certificates.
+// current returns the certificates. While somebody asks for them all others go by what
+// was known before: they do not wait for a qmail-keys that does not answer.
 func (k *Keys) current() (*set, error) {
+	set, failed, known, fresh := k.lately()
+	if fresh {
+		return set, failed
+	}
+	if !k.renewal.TryLock() {
+		if known {
+			return set, failed
+		}
+		k.renewal.Lock()
+	}
+	defer k.renewal.Unlock()
+	if set, failed, _, fresh = k.lately(); fresh {
+		return set, failed
+	}
+	set, failed = k.renew(set)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now := k.now()
-	if age := now.Sub(k.asked); !k.asked.IsZero() && 0 <= age && age < freshTime {
-		return k.set, k.failed
+	k.set, k.failed, k.asked, k.lasts = set, failed, k.now(), freshTime
+	if errors.Is(failed, os.ErrDeadlineExceeded) {
+		k.lasts = deafTime
 	}
-	old := k.set
+	return set, failed
+}
+
+// lately returns what is known, if anything is, and whether it is to be asked for anew.
+func (k *Keys) lately() (set *set, failed error, known, fresh bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	known = !k.asked.IsZero()
+	age := k.now().Sub(k.asked)
+	return k.set, k.failed, known, known && 0 <= age && age < k.lasts
+}
+
+// renew asks for the certificates.
+func (k *Keys) renew(old *set) (*set, error) {
 	if old == nil {
 		old = &set{}
 	}
-	a, err := k.ask(keywire.Request{Kind: keywire.List, ID: old.id})
+	a, err := k.ask(keywire.Request{Kind: keywire.List, ID: old.id}, listTime)
 	switch {
 	case err != nil:
-		k.set, k.failed = nil, err
+		return nil, err
 	case a.Kind == keywire.Listed:
-		k.set, k.failed = k.take(a.Chains)
-	case a.Kind == keywire.Unchanged && k.set != nil:
-	default:
-		k.set, k.failed = nil, fmt.Errorf("%s: unexpected answer", k.path)
+		return k.take(a.Chains)
+	case a.Kind == keywire.Unchanged && len(old.certs) > 0:
+		return old, nil
 	}
-	k.asked = k.now()
-	return k.set, k.failed
+	return nil, fmt.Errorf("%s: unexpected answer", k.path)
 }
 
 // take makes a set of chains.
@@ -115,13 +147,13 @@ func (k *Keys) take(chains []keywire.Chain) (*set, error) {
 
 // ask sends a request and returns the answer. A connection that was kept may be one to a
 // qmail-keys that has gone; then a new one is made.
-func (k *Keys) ask(q keywire.Request) (a keywire.Answer, err error) {
+func (k *Keys) ask(q keywire.Request, patience time.Duration) (a keywire.Answer, err error) {
 	for {
 		conn, kept, err := k.connect()
 		if err != nil {
 			return a, prog.Fail("unable to reach qmail-keys", err)
 		}
-		conn.SetDeadline(k.now().Add(answerTime))
+		conn.SetDeadline(k.now().Add(patience))
 		if _, err = conn.Write(q.Append(nil)); err == nil {
 			a, err = keywire.ReadAnswer(conn)
 		}
@@ -283,7 +315,7 @@ func (s signer) SignMessage(_ io.Reader, text []byte, opts crypto.SignerOpts) ([
 	if !ok {
 		return nil, fmt.Errorf("qmail-keys has no signatures with %v", opts.HashFunc())
 	}
-	a, err := s.keys.ask(keywire.Request{Kind: keywire.Sign, ID: s.id, Scheme: scheme, Text: text})
+	a, err := s.keys.ask(keywire.Request{Kind: keywire.Sign, ID: s.id, Scheme: scheme, Text: text}, answerTime)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,8 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -329,6 +331,44 @@ func TestNoKeys(t *testing.T) {
 	d.run("ec")
 	if _, _, err := meet(t, k, "", &tls.Config{InsecureSkipVerify: true}); err != nil {
 		t.Errorf("run again: %v", err)
+	}
+}
+
+// A qmail-keysd that does not answer keeps one session waiting, and not for long: all others
+// go on with what was known, and it is left alone for a while.
+func TestDeafKeys(t *testing.T) {
+	d := start(t, "ec")
+	var shift atomic.Int64
+	k := New(d.path, func() time.Time { return time.Now().Add(time.Duration(shift.Load())) })
+	await(t, k, 1)
+	if err := d.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer d.cmd.Process.Signal(syscall.SIGCONT)
+	const wait = 500 * time.Millisecond
+	shift.Store(int64(wait - listTime))
+	first := make(chan error, 1)
+	go func() { first <- k.Ready() }()
+	for end := time.Now().Add(long); k.renewal.TryLock(); time.Sleep(time.Millisecond) {
+		k.renewal.Unlock()
+		if time.Now().After(end) {
+			t.Fatal("nobody asks")
+		}
+	}
+	if err := k.Ready(); err != nil || len(first) > 0 {
+		t.Errorf("beside the one who waits: %v, after that %t", err, len(first) > 0)
+	}
+	failed := <-first
+	if !errors.Is(failed, os.ErrDeadlineExceeded) {
+		t.Errorf("who waits: %v", failed)
+	}
+	if _, err, _, fresh := k.lately(); !fresh || err != failed {
+		t.Errorf("afterwards: %v, asked again at once: %t", err, !fresh)
+	}
+	d.cmd.Process.Signal(syscall.SIGCONT)
+	shift.Add(int64(deafTime))
+	if err := k.Ready(); err != nil {
+		t.Errorf("when it answers again: %v", err)
 	}
 }
 

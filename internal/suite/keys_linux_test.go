@@ -282,7 +282,7 @@ func TestKeysChange(t *testing.T) {
 	s.live("ec.example", 2, key)
 	s.secret("control/servercert.pem", "garbage")
 	eventually(t, "the new certificate", func() bool { return serial() != first })
-	if said := s.complaints(); !strings.Contains(said, "qmail-keysd: warning: servercert.pem: there is no certificate; what was there before stays in use\n") {
+	if said := s.complaints(); !strings.Contains(said, "qmail-keysd: warning: servercert.pem: there is no certificate in PEM; what was there before stays in use\n") {
 		t.Errorf("it says\n%s", said)
 	}
 	if out := sclient(t, port, "-servername", "rsa.example"); !strings.Contains(out, "hello") {
