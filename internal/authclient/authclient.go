@@ -26,6 +26,10 @@ import (
 // program that checks passwords may take its time.
 const Patience = 4 * time.Minute
 
+// OfferPatience is how long the list of mechanisms may take, for which nothing is checked.
+// Who only brings mail is not to wait for one who checks passwords and hangs.
+const OfferPatience = 10 * time.Second
+
 // The words of the conversation, see package authwire.
 type (
 	Request = authwire.Request
@@ -144,7 +148,11 @@ func (c *Client) ask(q authwire.Question) (a Answer, err error) {
 }
 
 func (c *Client) once(q authwire.Question) (a Answer, err error) {
-	c.conn.SetDeadline(c.p.Now().Add(Patience))
+	patience := Patience
+	if q.Verb == authwire.Mechanisms {
+		patience = OfferPatience
+	}
+	c.conn.SetDeadline(c.p.Now().Add(patience))
 	if _, err := c.conn.Write(q.Append(nil)); err != nil {
 		return a, c.lost(err)
 	}

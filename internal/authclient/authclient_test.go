@@ -2,6 +2,7 @@ package authclient
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -124,6 +125,23 @@ func TestNoAnswer(t *testing.T) {
 	}
 	if names, err := c.Mechanisms(request); names != nil || err == nil {
 		t.Errorf("offered %q, %v", names, err)
+	}
+}
+
+// The list is not waited for as long as a verdict is: this clock says that it is asked for
+// just before there is no more time for it.
+func TestDeaf(t *testing.T) {
+	path := filepath.Join(directory(t), "s")
+	l, err := localsocket.Listen(path, 0o600) // nobody accepts
+	check(t, err)
+	defer l.Close()
+	p := process()
+	p.Now = func() time.Time { return time.Now().Add(50*time.Millisecond - OfferPatience) }
+	c := Dial(p, path)
+	defer c.Close()
+	began := time.Now()
+	if names, err := c.Mechanisms(request); names != nil || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) > OfferPatience/2 {
+		t.Errorf("offered %q, %v, after %v", names, err, time.Since(began))
 	}
 }
 

@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	maxTries    = 5           // logins in vain, after which the session is over
-	maxResponse = 12288       // bytes of a line within AUTH, RFC 4954 section 4
-	offerTime   = time.Second // how long what qmail-auth offers counts
+	maxTries    = 5              // logins in vain, after which the session is over
+	maxResponse = 12288          // bytes of a line within AUTH, RFC 4954 section 4
+	offerTime   = time.Second    // how long what qmail-auth offers counts
+	deafTime    = 10 * offerTime // how long it is not asked if it has let a client wait in vain
 )
 
 const (
@@ -119,7 +120,7 @@ func (s *session) mechanisms() ([]string, error) {
 	defer c.Close()
 	names, err := c.Mechanisms(r) // where it fails qmail-auth, or who started it, says why
 	if s.p.Warm {
-		a.keep(k, now, names, err)
+		a.keep(k, now, s.p.Now(), names, err)
 	}
 	return names, nil
 }
@@ -142,15 +143,18 @@ func (a *asked) isNobody(now time.Time) bool {
 // soon reports whether now is in the time that ends at until, by a clock that may be set
 // back.
 func soon(now, until time.Time) bool {
-	return now.Before(until) && now.After(until.Add(-2*offerTime))
+	return now.Before(until) && now.After(until.Add(-2*deafTime))
 }
 
-// keep takes note of an answer.
-func (a *asked) keep(k kind, now time.Time, names []string, err error) {
+// keep takes note of an answer to what was asked at the time began.
+func (a *asked) keep(k kind, began, now time.Time, names []string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {
 		a.nobody = now.Add(offerTime)
+		if now.Sub(began) > offerTime {
+			a.nobody = now.Add(deafTime)
+		}
 		return
 	}
 	if a.offers == nil {

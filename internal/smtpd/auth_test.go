@@ -222,6 +222,19 @@ func testProofRefused(t *testing.T, m manner) {
 	}
 }
 
+// Who has let a client wait in vain is left alone for longer than who was not there.
+func TestDeafAuth(t *testing.T) {
+	began := time.Unix(1000, 0)
+	for waited, quiet := range map[time.Duration]time.Duration{0: offerTime, 10 * time.Second: deafTime} {
+		var a asked
+		now := began.Add(waited)
+		a.keep(kind{}, began, now, nil, os.ErrDeadlineExceeded)
+		if !a.isNobody(now) || !a.isNobody(now.Add(quiet-1)) || a.isNobody(now.Add(quiet)) || a.isNobody(now.Add(-time.Hour)) {
+			t.Errorf("after %v in vain it is not left alone for %v", waited, quiet)
+		}
+	}
+}
+
 // Where nobody is there to ask, AUTH is what it is to qmail.
 func TestNobodyToAsk(t *testing.T) { each(t, testNobodyToAsk) }
 
