@@ -29,8 +29,11 @@ import (
 const (
 	// readTime is how long a client may be silent: the program has a limit of its own.
 	readTime = 365 * 24 * time.Hour
-	// writeTime is how long a client may take nothing, also after the program's end.
+	// writeTime is how long a client may take nothing.
 	writeTime = 20 * time.Minute
+	// restTime is how long it may take to take what is left when the program has ended,
+	// which is at most what a socket holds.
+	restTime = 2 * time.Minute
 
 	pieceSize = 16 << 10
 )
@@ -60,46 +63,85 @@ func Run(p *prog.Process) error {
 		return prog.Exit(prog.StatusTemporary)
 	}
 	tell.Close()
-	return pass(c, program)
+	return pass(c, program, restTime)
 }
 
-// pass moves what either side says to the other, until the program has gone.
-func pass(c *servertls.Conn, program *os.File) error {
+// client is what a servertls.Conn is to pass.
+type client interface {
+	io.ReadWriter
+	CloseWrite() error
+}
+
+// pass moves what either side says to the other, until the program has gone. The client
+// may take a rest of that time to take what the program said last: nobody counts any more
+// how many such connections there are.
+func pass(c client, program *os.File, rest time.Duration) error {
 	fd := int(program.Fd())
+	go hear(c, program, fd)
+	said := make(chan error, 1)
+	go func() { said <- say(c, program) }()
+	gone := make(chan struct{})
 	go func() {
-		piece := make([]byte, pieceSize)
-		to := io.Writer(program)
-		for {
-			n, err := c.Read(piece)
-			if n > 0 {
-				if _, failed := to.Write(piece[:n]); failed != nil {
-					// A client with something unread would be told of an error before the answer.
-					to = io.Discard
-				}
-			}
-			if err != nil {
-				unix.Shutdown(fd, unix.SHUT_WR)
-				return
+		waitHung(fd)
+		close(gone)
+	}()
+	select {
+	case err := <-said:
+		if err == nil {
+			<-gone // it may have said all, and yet go on reading
+		}
+		return err
+	case <-gone:
+	}
+	select {
+	case err := <-said:
+		return err
+	case <-time.After(rest):
+		return prog.Exit(prog.StatusTemporary)
+	}
+}
+
+// hear passes on what the client says, and its end.
+func hear(c client, program *os.File, fd int) {
+	piece := make([]byte, pieceSize)
+	to := io.Writer(program)
+	for {
+		n, err := c.Read(piece)
+		if n > 0 {
+			if _, failed := to.Write(piece[:n]); failed != nil {
+				// A client with something unread would be told of an error before the answer.
+				to = io.Discard
 			}
 		}
-	}()
+		if err != nil {
+			unix.Shutdown(fd, unix.SHUT_WR)
+			return
+		}
+	}
+}
+
+// say passes on what the program says. After an error that learns it by its next word,
+// and is not waited for.
+func say(c client, program *os.File) error {
 	piece := make([]byte, pieceSize)
 	for {
 		n, _ := program.Read(piece)
 		if n == 0 {
-			break
+			c.CloseWrite()
+			return nil
 		}
 		if _, err := c.Write(piece[:n]); err != nil {
-			// The program learns it by its next word, and is not waited for.
 			return prog.Exit(prog.StatusTemporary)
 		}
 	}
-	c.CloseWrite()
-	// It may have said all, and yet go on reading.
+}
+
+// waitHung waits until all at the other end of a connection have closed it.
+func waitHung(fd int) {
 	for {
 		hung := []unix.PollFd{{Fd: int32(fd)}}
 		if n, err := unix.Poll(hung, -1); n > 0 || err != unix.EINTR {
-			return nil
+			return
 		}
 	}
 }
