@@ -72,14 +72,15 @@ func said(text string) string {
 }
 
 // rights says who the client is known to be, for the end of a line: by AUTH, and by a
-// login by POP or IMAP before this session, which relay-ctrl-check tells.
+// login by POP or IMAP before this session, which relay-ctrl-check tells where it lets the
+// client relay. Otherwise USER is whoever has started tcpserver.
 func (s *session) rights() string {
 	var b strings.Builder
 	if s.login != nil {
 		b.WriteString(" login=" + shown(s.login.name))
 	}
 	for _, name := range [...]string{"USER", "DOMAIN"} {
-		if value, set := s.p.Env.Lookup(name); set {
+		if value, set := s.p.Env.Lookup(name); set && s.policy.byAddress {
 			b.WriteString(" " + strings.ToLower(name) + "=" + shown(value))
 		}
 	}

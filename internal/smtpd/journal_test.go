@@ -22,12 +22,15 @@ func testJournal(t *testing.T, m manner) {
 			"refused sender=<a??login?root??@b> recipient=<?[2J??b@c?d>: neither rcpthosts nor morercpthosts.cdb has c?d\n"},
 		{"", "MAIL FROM:<" + strings.Repeat("x", 300) + "@b>\r\nRCPT TO:<y@" + strings.Repeat("z", 300) + ">\r\n",
 			"refused sender=<" + strings.Repeat("x", 200) + "...> recipient=<y@" + strings.Repeat("z", 198) + "...>: neither rcpthosts nor morercpthosts.cdb has " + strings.Repeat("z", 200) + "...\n"},
-		{"DOMAIN=d e", transaction + "RCPT TO:<y@evil.example>\r\n",
-			"refused sender=<a@b.example> recipient=<y@evil.example> domain=d?e: neither rcpthosts nor morercpthosts.cdb has evil.example\n"},
+		// USER is somebody who has started tcpserver, then: nothing is known of the client.
+		{"USER=root,DOMAIN=d e", transaction + "RCPT TO:<y@evil.example>\r\n",
+			"refused sender=<a@b.example> recipient=<y@evil.example>: neither rcpthosts nor morercpthosts.cdb has evil.example\n"},
 		// Rights of those who have read their mail before.
 		{"RELAYCLIENT=", sender + "RCPT TO:<x@y>\r\n" + send, ""},
 		{"RELAYCLIENT=,USER=joe,DOMAIN=me.example", sender + "RCPT TO:<x@y>\r\nRCPT TO:<x@z>\r\n" + send,
 			"relayed sender=<a@b.example> recipients=2 qp=PID user=joe domain=me.example\n"},
+		{"RELAYCLIENT=,DOMAIN=d e", sender + "RCPT TO:<x@y>\r\n" + send,
+			"relayed sender=<a@b.example> recipients=1 qp=PID domain=d?e\n"},
 		{"USER=joe", transaction + send, ""},
 	} {
 		log := logged(t)
