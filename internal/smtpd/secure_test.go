@@ -205,7 +205,7 @@ func testRecords(t *testing.T, m manner) {
 func TestSilence(t *testing.T) { each(t, testSilence) }
 
 func testSilence(t *testing.T, m manner) {
-	withAll(t, files{"timeoutsmtpd": "1\n"})
+	withAll(t, files{"timeoutsmtpd": "2\n"})
 	secure, exchange := m.greeted(t, peer, true), m.greeted(t, peer, false)
 	exchange.want("AUTH CRAM-MD5", "334 ")
 	time.Sleep(300 * time.Millisecond) // long enough for a warm process to leave the session alone
