@@ -29,7 +29,7 @@ import (
 
 func main() {
 	dir := queue.In(conf.Home)
-	prog.Main("qmail-clean", clean.Run, sandbox.Around(sandbox.Wall{
+	prog.Main("qmail-clean", clean.Run, prog.Frugal, sandbox.Around(sandbox.Wall{
 		Write: []string{dir.Path("pid"), dir.Path("intd"), dir.Path("todo"), dir.Path("mess")},
 	}))
 }

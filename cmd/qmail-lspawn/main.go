@@ -23,4 +23,4 @@ import (
 	"quail/internal/prog"
 )
 
-func main() { prog.Main("qmail-lspawn", lspawn.Run, prog.Directory(conf.Home)) }
+func main() { prog.Main("qmail-lspawn", lspawn.Run, prog.Frugal, prog.Directory(conf.Home)) }

@@ -29,4 +29,4 @@ import (
 
 // The mask is as qmail-queue's: qmail-send and the spawners read messages by group or
 // as anybody.
-func main() { prog.Main("qmail-queued", queued.Run, prog.Umask(0o33)) }
+func main() { prog.Main("qmail-queued", queued.Run, prog.Frugal, prog.Umask(0o33)) }

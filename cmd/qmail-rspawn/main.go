@@ -30,7 +30,7 @@ import (
 	"quail/internal/warm"
 )
 
-func main() { prog.Main("qmail-rspawn", run, sandbox.NoNewPrivileges()) }
+func main() { prog.Main("qmail-rspawn", run, prog.Frugal, sandbox.NoNewPrivileges()) }
 
 func run(p *prog.Process) error {
 	tcpto.In(conf.Home).Reset()

@@ -24,5 +24,5 @@ import (
 )
 
 func main() {
-	prog.Main("qmail-send", send.Run, prog.Descriptors(7), prog.Umask(0o77))
+	prog.Main("qmail-send", send.Run, prog.Frugal, prog.Descriptors(7), prog.Umask(0o77))
 }

@@ -61,4 +61,4 @@ import (
 	"quail/internal/tcpserver"
 )
 
-func main() { prog.Main("tcpserver", tcpserver.Run) }
+func main() { prog.Main("tcpserver", tcpserver.Run, prog.Frugal) }

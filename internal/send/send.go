@@ -42,6 +42,7 @@ import (
 
 	"quail/internal/conf"
 	"quail/internal/control"
+	"quail/internal/crew"
 	"quail/internal/durable"
 	"quail/internal/prog"
 	"quail/internal/queue"
@@ -99,6 +100,7 @@ type sender struct {
 	resting   bool              // the next walk has to wait
 	preparing int               // messages on whose files others work for us
 	room      chan struct{}     // one entry for each of those who have files open for it
+	crew      *crew.Crew        // works on them
 	debris    scan
 
 	loading scan              // of what was in the queue at start
@@ -162,7 +164,7 @@ func newSender(p *prog.Process, dir queue.Dir) *sender {
 	return &sender{
 		p: p, log: journal{w: p.Stdin}, dir: dir, syncs: durable.NewGroup(string(dir), p.Now), control: control.In(conf.Home),
 		events: make(chan func(), eventsATurn), sleep: time.NewTimer(0),
-		room:  make(chan struct{}, atOnce(openFiles())),
+		room: make(chan struct{}, atOnce(openFiles())), crew: crew.New(maxPreparing),
 		taken: map[queue.ID]bool{}, left: map[queue.ID]bool{}, bounces: bounces{of: map[queue.ID]bool{}},
 		orders: orders{promised: map[queue.ID][]promise{}, deleting: map[queue.ID]int{}},
 	}

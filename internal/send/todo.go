@@ -105,7 +105,7 @@ func (s *sender) canTake() bool {
 // readTodo begins with messages in todo. Until they have left todo, or are given up for
 // now, no other scan takes them.
 func (s *sender) readTodo(ids []queue.ID) {
-	go func() {
+	s.crew.Go(func() {
 		s.room <- struct{}{}
 		looks := make([]func(), len(ids))
 		for i, id := range ids {
@@ -125,7 +125,7 @@ func (s *sender) readTodo(ids []queue.ID) {
 				look()
 			}
 		}
-	}()
+	})
 }
 
 // preprocessNow preprocesses a message that is not to be held.
@@ -140,7 +140,7 @@ func (s *sender) preprocessNow(id queue.ID) {
 // next.
 func (s *sender) preprocess(id queue.ID, by queue.Preprocessor, then func(queue.Preprocessed, error)) {
 	s.preparing++
-	go func() {
+	s.crew.Go(func() {
 		s.room <- struct{}{}
 		done, err := s.dir.Preprocess(id, by)
 		<-s.room
@@ -148,7 +148,7 @@ func (s *sender) preprocess(id queue.ID, by queue.Preprocessor, then func(queue.
 			s.preparing--
 			then(done, err)
 		}
-	}()
+	})
 }
 
 // hold keeps a message for a delivery straight from todo, if its channel has room.

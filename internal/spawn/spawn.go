@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"quail/internal/conf"
+	"quail/internal/crew"
 	"quail/internal/delivery"
 	"quail/internal/privs"
 	"quail/internal/prog"
@@ -60,7 +61,7 @@ func Run(p *prog.Process, s Spawner) error {
 	} else if !st.IsDir() {
 		return &os.PathError{Op: "open", Path: mess, Err: syscall.ENOTDIR}
 	}
-	r := &running{Spawner: s, mess: mess, owner: uint32(owner), reports: p.Stdout}
+	r := &running{Spawner: s, mess: mess, owner: uint32(owner), reports: p.Stdout, crew: crew.New(spare)}
 	r.write([]byte{byte(conf.Spawn)}) // hello: how many deliveries we can run at once
 	requests := bufio.NewReader(p.Stdin)
 	for {
@@ -75,12 +76,16 @@ func Run(p *prog.Process, s Spawner) error {
 	return nil
 }
 
+// spare is how many goroutines wait for requests.
+const spare = 32
+
 // running is a spawner at work.
 type running struct {
 	Spawner
 	mess     string
 	owner    uint32 // uid that messages must belong to
 	underway sync.WaitGroup
+	crew     *crew.Crew
 
 	mu   sync.Mutex
 	busy [256]bool
@@ -98,14 +103,14 @@ func (r *running) serve(req delivery.Request, oversized bool) {
 		return
 	}
 	r.underway.Add(1)
-	go func() {
+	r.crew.Go(func() {
 		defer r.underway.Done()
 		text := r.try(req)
 		r.mu.Lock()
 		r.busy[req.Number] = false
 		r.mu.Unlock()
 		r.report(req.Number, text)
-	}()
+	})
 }
 
 // admit takes the request's number, or says why it cannot have it.

@@ -35,6 +35,7 @@ import (
 	"syscall"
 	"time"
 
+	"quail/internal/crew"
 	"quail/internal/limits"
 	"quail/internal/peer"
 	"quail/internal/prog"
@@ -54,6 +55,7 @@ type server struct {
 	listener  *listener
 	localPort string        // the port listened on
 	slots     chan struct{} // one entry a connection, at most as many as allowed
+	crew      *crew.Crew    // begins connections
 	count     atomic.Uint64 // connections that never got a program
 }
 
@@ -100,7 +102,6 @@ func serve(p *prog.Process, o options) error {
 	if err := detach(p.Stdin, p.Stdout); err != nil {
 		return err
 	}
-	warm.Frugal()
 	s.log.start()
 	go s.accept()
 	<-term
@@ -141,6 +142,7 @@ func newServer(p *prog.Process, o options) *server {
 		log:     &journal{out: p.Stderr, verbosity: o.verbosity, limit: o.limit},
 		keeper:  warm.NewKeeper(warm.Settings{Idle: idle, Spare: 1, Name: "tcpserver", Log: p.Stderr, Quiet: o.verbosity == silent, Now: p.Now}),
 		slots:   make(chan struct{}, o.limit),
+		crew:    crew.New(spare),
 	}
 }
 
@@ -197,6 +199,9 @@ func detach(files ...*os.File) error {
 	return occupyStandard()
 }
 
+// spare is how many goroutines wait for connections.
+const spare = 16
+
 // accept hands each connection to a goroutine. While as many as allowed are
 // there, it leaves further ones to the kernel.
 func (s *server) accept() {
@@ -204,7 +209,7 @@ func (s *server) accept() {
 		s.slots <- struct{}{}
 		fd, remote := s.next()
 		s.log.accepted()
-		go s.connection(fd, remote)
+		s.crew.Go(func() { s.connection(fd, remote) })
 	}
 }
 

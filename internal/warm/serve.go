@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"quail/internal/crew"
 	"quail/internal/prog"
 )
 
@@ -62,6 +63,7 @@ type server struct {
 	s     *socket
 	run   func(*prog.Process) error
 	slots chan struct{} // one entry a job
+	crew  *crew.Crew    // does the jobs
 	jobs  sync.WaitGroup
 	tired sync.Once
 	done  atomic.Int64
@@ -71,9 +73,9 @@ type server struct {
 // serve takes jobs until the parent has no more, and ends when all are done.
 func serve(p *prog.Process, s *socket, run func(*prog.Process) error, b Bounds) error {
 	debug.SetMemoryLimit(b.Memory)
-	Frugal()
+	prog.Frugal(p)
 	jobs := b.jobs()
-	sv := &server{p: p, s: s, run: run, slots: make(chan struct{}, jobs)}
+	sv := &server{p: p, s: s, run: run, slots: make(chan struct{}, jobs), crew: crew.New(spare)}
 	sv.announce()
 	// A file that may not become so large is the trouble of one job: caught, the signal
 	// leaves it an error.
@@ -95,7 +97,7 @@ func serve(p *prog.Process, s *socket, run func(*prog.Process) error, b Bounds) 
 			return err
 		}
 		sv.jobs.Add(1)
-		go sv.job(j, descriptors)
+		sv.crew.Go(func() { sv.job(j, descriptors) })
 		if taken == b.Life {
 			sv.retire()
 		}
@@ -106,6 +108,9 @@ func serve(p *prog.Process, s *socket, run func(*prog.Process) error, b Bounds) 
 	}
 	return nil
 }
+
+// spare is how many goroutines wait for jobs.
+const spare = 32
 
 // own is how many descriptors a process has for itself.
 const own = 16

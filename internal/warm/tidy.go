@@ -1,7 +1,6 @@
 package warm
 
 import (
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -44,14 +43,4 @@ func (t *tidy) look() {
 	}
 	t.jobs, t.armed = 0, false
 	go debug.FreeOSMemory()
-}
-
-// Frugal makes this process one that leaves machine and memory to others, as one does
-// that serves many and does little for each. It is called once, by main's goroutine.
-func Frugal() {
-	// What is in use is little by itself; it is a lot for thousands of jobs that wait,
-	// and then half as much again has to do for what is not.
-	debug.SetGCPercent(50)
-	// Work that wakes another processor for a few microseconds costs more than it gains.
-	runtime.GOMAXPROCS(max(1, runtime.NumCPU()/2))
 }
