@@ -1,6 +1,7 @@
 package cdbfile
 
 import (
+	"bytes"
 	"os"
 	"sync"
 
@@ -65,6 +66,10 @@ func versionOf(st *unix.Stat_t) version {
 	return version{uint64(st.Dev), uint64(st.Ino), uint64(st.Size), st.Mtim, st.Ctim}
 }
 
+// small is the size up to which a database is read as a whole: a lookup takes seven
+// reads of the file.
+const small = 1 << 16
+
 // open takes up the file that stands there now.
 func (k *Kept) open() error {
 	k.mu.Lock()
@@ -80,6 +85,12 @@ func (k *Kept) open() error {
 		return err
 	}
 	k.f, k.id = f, versionOf(&st)
+	if st.Size <= small {
+		b := make([]byte, st.Size)
+		if n, _ := f.f.ReadAt(b, 0); n == len(b) {
+			f.Reader = cdb.NewReader(bytes.NewReader(b), st.Size)
+		}
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 )
 
 // ErrPartialLine says that a message does not end with a line end, so that SMTP
@@ -46,7 +47,7 @@ func (e *Encoder) Write(b []byte) (int, error) {
 	if e.err != nil {
 		return 0, e.err
 	}
-	e.out = e.out[:0]
+	e.out = slices.Grow(e.out[:0], min(len(b)+len(b)/16, flushAt))
 	for rest := b; len(rest) > 0; {
 		rest = e.next(rest)
 		if len(e.out) >= flushAt && !e.flush() {

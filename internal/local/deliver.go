@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -72,18 +73,23 @@ func (j *job) checkLoop() error {
 	return nil
 }
 
+// headers reads headers.
+var headers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 1<<13) }}
+
 // headerHas reports whether line, which ends with a newline, stands in the header
 // of the message, byte for byte. Lines of the header may be of any length.
 func headerHas(message io.Reader, line string) (bool, error) {
-	r := bufio.NewReaderSize(message, 1<<13)
+	r := headers.Get().(*bufio.Reader)
+	r.Reset(message)
+	defer func() { r.Reset(nil); headers.Put(r) }()
 	for {
 		// What is left to be found of line, while all before it was the same.
 		rest, same, length := line, true, 0
 		for {
 			part, err := r.ReadSlice('\n')
 			length += len(part)
-			if same {
-				rest, same = strings.CutPrefix(rest, string(part))
+			if same = same && len(part) <= len(rest) && rest[:len(part)] == string(part); same {
+				rest = rest[len(part):]
 			}
 			if err == bufio.ErrBufferFull {
 				continue

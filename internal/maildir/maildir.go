@@ -16,6 +16,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"quail/internal/durable"
@@ -132,12 +133,19 @@ func create(dir string, names *Namer) (f *os.File, name string, err error) {
 	return f, name, err
 }
 
+// bufferSize is what most messages fit into as a whole.
+const bufferSize = 1 << 14
+
+// buffers are those of a user who gets many messages.
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
 // fill copies the message into f, brings it to disk and closes f.
 func fill(f *os.File, syncs *durable.Group, message io.Reader, expired func() bool) error {
 	defer f.Close()
-	buf := make([]byte, 1<<14) // most messages as a whole
+	buf := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buf)
 	for {
-		n, rerr := io.ReadFull(message, buf)
+		n, rerr := io.ReadFull(message, buf[:])
 		if _, err := f.Write(buf[:n]); err != nil {
 			return err
 		}

@@ -22,8 +22,9 @@ type controls struct {
 	limits         limits // only in a process of many jobs
 }
 
-// files is what a process of many jobs looks at for each.
-var files = []string{"me", "helohost", "timeoutconnect", "timeoutremote", "smtproutes", "remotelimits", "tlsroutes", "tlscas"}
+// files is what a process of many jobs looks at for each, as far as it is there: what is
+// not would change the directory.
+var files = []string{".", "me", "helohost", "timeoutconnect", "timeoutremote", "smtproutes", "remotelimits", "tlsroutes", "tlscas"}
 
 // settings is the control files as read last.
 type settings struct {
@@ -38,13 +39,13 @@ func (r *Remote) controls(now time.Time) (controls, verdict) {
 	if r.Keep == nil {
 		return readControls()
 	}
-	s := &r.Keep.settings
-	stamp := control.In(conf.Home).Stamp(files...)
+	s, dir := &r.Keep.settings, control.In(conf.Home)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stamp.Same(stamp) {
+	if s.stamp.Valid(dir) {
 		return s.kept, ""
 	}
+	stamp := dir.Stamp(files...)
 	c, v := readControls()
 	if v == "" {
 		c.limits, v = readLimits()

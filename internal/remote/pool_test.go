@@ -263,10 +263,7 @@ func TestAheadOfTheEnd(t *testing.T) {
 func TestControlsChange(t *testing.T) {
 	s := (&sink{}).start(t)
 	r := s.keeping(t, nil)
-	long := time.Now().Add(-time.Hour)
-	for _, name := range files {
-		os.Chtimes(conf.Home+"/control/"+name, long, long)
-	}
+	age(t)
 	one(t, r, "c@d")
 	if r.Keep.settings.stamp == nil {
 		t.Error("what was read is not kept")
