@@ -1,6 +1,6 @@
 # testlines.awk: what of `go test -v` is worth reading: a line for each package, all
-# that a test says that fails or does not end, and in the end the names of those and the
-# tests that took longest.
+# that a test says that fails or does not end, and in the end the names of those, with
+# the beginning of what they said, and the tests that took longest.
 
 /^=== RUN / && $3 !~ /\// { test = $3; n = 0; next }
 /^=== / || /^ +--- (PASS|SKIP): / { next }
@@ -11,9 +11,9 @@
 	next
 }
 /^--- FAIL: / {
+	failed = failed "  " $3 "\n" beginning()
 	show()
 	print
-	failed = failed "  " $3 "\n"
 	test = ""
 	next
 }
@@ -39,6 +39,15 @@ lines > 0 { print; if (--lines == 0) lines = -1; next }
 lines < 0 { next } # the rest of a long dump
 test != "" { if (n < 400) said[n++] = $0; next }
 { print }
+
+function beginning(i, all, lines) {
+	for (i = 0; i < n && lines < 6; i++)
+		if (said[i] ~ /^ *[a-z0-9_]+\.go:[0-9]+: ./) {
+			all = all "  " substr(said[i], 1, 400) "\n"
+			lines++
+		}
+	return all
+}
 
 function show(i) {
 	for (i = 0; i < n; i++) print said[i]

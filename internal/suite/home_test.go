@@ -376,10 +376,29 @@ func eventually(t testing.TB, what string, check func() bool) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("waited %v in vain for %s", deadline, what)
+			t.Fatalf("waited %v in vain for %s, with %s", deadline, what, doings())
 		}
 		time.Sleep(5 * time.Millisecond) // between two looks; nothing depends on its length
 	}
+}
+
+// doings says what the programs of the home wait for.
+func doings() string {
+	var all []string
+	for pid, program := range sighted() {
+		waits := map[string]int{}
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+		for _, thread := range threads {
+			status, _ := os.ReadFile(thread + "/status")
+			_, state, _ := strings.Cut(string(status), "State:\t")
+			call, _ := os.ReadFile(thread + "/syscall")
+			where, _ := os.ReadFile(thread + "/wchan")
+			number, _, _ := strings.Cut(strings.TrimSpace(string(call)), " ")
+			waits[fmt.Sprintf("%.1s in %s of call %s", state, where, number)]++
+		}
+		all = append(all, fmt.Sprintf("%s %d: %v", program, pid, waits))
+	}
+	return strings.Join(append(all, "nothing else"), "; ")
 }
 
 // logged returns the log so far, without what is said in between about jobs.
