@@ -23,7 +23,7 @@ import (
 // in one, from programs; to Maildirs, programs and forwards; to another host that takes
 // some of it later or never, and breaks off now and then.
 
-var soak = flag.Duration("soak", 30*time.Second, "how long TestSoak goes on")
+var soak = flag.Duration("soak", time.Duration(pick(60, 20))*time.Second, "how long TestSoak goes on")
 
 // slopes are those of the steady part.
 type slopes struct{ memory, descriptors, goroutines float64 } // bytes, and so on, a second
