@@ -13,7 +13,7 @@ import (
 const rings = `
 	contracts: ascii conf errno fault cdb envelope mailaddr netstring dottext received rfc822 delivery dotqmail users tcprules submission crlf order keywire pop3 attempt surrogate checkpw maillist forwarding aliases sasl tlsbinding tlsfacts authwire
 	state:     durable queue selection control rcpthosts route instructions assigned maildir mbox tcpto relayctl cdbfile utmp localtime mailauth
-	system:    limits prog proc crew accounts warm privs layout sandbox ucspi peer dial relay resolve submit localaddr addrwatch nexthop spawn localsocket forward servertls authclient
+	system:    limits sigpipe prog proc crew accounts warm privs layout sandbox ucspi peer dial relay resolve submit localaddr addrwatch nexthop spawn localsocket forward servertls authclient
 `
 
 // Ring numbers, from the one that all may import on.
@@ -180,6 +180,7 @@ var banned = map[string]string{
 var unsafeAllowed = map[string]string{
 	"internal/limits":  "prlimit past the library, which would hand the new limit on to children; execve past its copying, which needs memory",
 	"internal/sandbox": "seccomp takes its filter by address",
+	"internal/sigpipe": "sigaction past the library, which takes two threads for it",
 	"internal/ucspi":   "read and write on sockets that do not block, past the scheduler",
 }
 

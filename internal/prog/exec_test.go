@@ -10,10 +10,14 @@ import (
 	"testing"
 )
 
-// TestMain lets the test binary be a program that becomes another one.
+// TestMain lets the test binary be a program that becomes another one, or one whose
+// output nobody reads.
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "placer" {
+	switch filepath.Base(os.Args[0]) {
+	case "placer":
 		Main("placer", placer, Reserve(10))
+	case "unheard":
+		Main("unheard", unheard)
 	}
 	os.Exit(m.Run())
 }

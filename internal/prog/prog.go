@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -30,6 +29,7 @@ import (
 
 	_ "quail/internal/conf" // so that every program carries the mark of its home
 	"quail/internal/limits"
+	"quail/internal/sigpipe"
 )
 
 // Exit statuses that the whole suite shares (spec "qmail-local", section 5).
@@ -133,8 +133,7 @@ func Input(fd int) Option {
 // Main runs the program that is this process and exits with its status.
 func Main(name string, run func(*Process) error, options ...Option) {
 	debug.SetTraceback("crash")
-	// A signal that is caught, not ignored, is back at its default in children.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	sigpipe.Outlive()
 	p := &Process{
 		Name:   name,
 		Args:   os.Args[1:],
