@@ -69,6 +69,10 @@ func lastLines(text string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n-1):], "")
 }
 
+// arranged sorts the lines of a recordio, and what else there is, by what they say: their
+// numbers are of as many digits as they like.
+const arranged = `sed 's/^[0-9]* \([<>]\)/0 \1/' | sort`
+
 // companions are scripts that say the same whoever's the programs in $A and $B are, and
 // whoever's tcpserver listens at $PORT, where a line is asked for and answered.
 var companions = []string{
@@ -80,8 +84,8 @@ var companions = []string{
 	`$A/fixcrio; echo $?; $A/recordio; echo $?; $A/argv0 x; echo $?`,
 	`$A/fixcrio /nonexistent; echo $?; $A/argv0 nonexistent x; echo $?`,
 	`$A/argv0 sh -sh -c 'echo $0 $*' a 'b  c'`,
-	`(printf 'ab\nlong' | $A/recordio sh -c 'cat >/dev/null; printf "hello\n\npart"; exit 3' >/dev/null; echo $?) 2>&1 | sort`,
-	`printf %600s x | $A/recordio $B/fixcrio sh -c 'x=$(cat | wc -c); echo $x' 2>&1 | sort`,
+	`(printf 'ab\nlong' | $A/recordio sh -c 'cat >/dev/null; printf "hello\n\npart"; exit 3' >/dev/null; echo $?) 2>&1 | ` + arranged,
+	`printf %600s x | $A/recordio $B/fixcrio sh -c 'x=$(cat | wc -c); echo $x' 2>&1 | ` + arranged,
 	`$A/tcpclient -RHl0 127.0.0.1 $PORT sh -c 'echo line >&7; cat <&6; env | grep -E "^(PROTO|TCP)" | sort; exit 7'; echo $?`,
 	`$A/tcpclient -vRHlname 0 $PORT sh -c 'exec $B/recordio sh -c "read x; echo \$x; read y; echo \$y >&2" <&6 >&7' 2>&1 | grep -v EOF`,
 	`$A/tcpclient -RHl0 0 $PORT sh -c 'exec $B/fixcrio sh -c "read x; echo \$x; read y; echo \$y >&2" <&6 >&7' 2>&1 | od -c`,
