@@ -29,6 +29,9 @@ import (
 	"quail/internal/sandbox"
 )
 
+// spareThreads is what waiting for the disk takes.
+const spareThreads = 3
+
 // Run puts one message into the queue.
 func Run(p *prog.Process) (err error) {
 	defer func() {
@@ -43,6 +46,7 @@ func Run(p *prog.Process) (err error) {
 	time.AfterFunc(queue.Death, func() { os.Exit(envelope.StatusTimeout) })
 	exitOn(envelope.StatusTimeout, syscall.SIGALRM)
 	exitOn(envelope.StatusBug, syscall.SIGILL, syscall.SIGABRT, syscall.SIGFPE, syscall.SIGBUS, syscall.SIGSEGV, syscall.SIGSYS)
+	prog.Threads(spareThreads)
 	// 2. The environment is nobody's: nothing below may be steered by it.
 	os.Clearenv()
 	// 3. Home and queue must be there before anything is tried in them; whoever is not

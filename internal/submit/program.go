@@ -22,6 +22,9 @@ type partner struct {
 	text, envelope, custom *os.File
 }
 
+// spareThreads is what talking to a program and waiting for its end takes.
+const spareThreads = 3
+
 // start runs $QMAILQUEUE or qmail-queue with the environment of p. If it could not be
 // run, the outcome says why, unless the error does.
 func start(p *prog.Process) (g *partner, outcome envelope.Result, err error) {
@@ -29,6 +32,7 @@ func start(p *prog.Process) (g *partner, outcome envelope.Result, err error) {
 	if !ok {
 		name = "bin/qmail-queue"
 	}
+	prog.Threads(spareThreads)
 	var ends [6]*os.File
 	for i := 0; i < len(ends); i += 2 {
 		if ends[i], ends[i+1], err = os.Pipe(); err != nil {
