@@ -90,7 +90,7 @@ func newHost(t *testing.T) *host {
 	}
 	t.Cleanup(func() {
 		for _, name := range []string{"send", "smtpd", "submission", "submissions", "relay", "keys", "auth"} {
-			if pid := h.pid(name); pid > 1 && pid != os.Getpid() {
+			if pid := h.pid(name); h.owns(pid) {
 				syscall.Kill(pid, syscall.SIGKILL)
 			}
 		}
@@ -116,6 +116,18 @@ func (h *host) pid(name string) int {
 	contents, _ := os.ReadFile(filepath.Join(h.pids, name+".pid"))
 	pid, _ := strconv.Atoi(strings.TrimSpace(string(contents)))
 	return pid
+}
+
+// owns reports whether a process is of this host. Numbers come again, and that in a file
+// may be another's by now.
+func (h *host) owns(pid int) bool {
+	for _, name := range []string{"cmdline", "environ"} {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
+		if err == nil && strings.Contains(string(b), h.home) {
+			return pid != os.Getpid()
+		}
+	}
+	return false
 }
 
 // given returns what a program was started with.
