@@ -84,6 +84,10 @@ func main() {
 		o.rounds, o.messages = 1, 40
 		o.peers, o.only = []string{"Quail"}, "^(fresh|remote)$"
 	}
+	if n := len(o.chosen()); o.peers != nil && n < len(o.peers) {
+		fmt.Fprintf(os.Stderr, "bench: only %d of %q are servers that can be measured (%q with --qmail)\n", n, o.peers, "qmail in C")
+		os.Exit(100)
+	}
 	if err := o.run(); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
