@@ -12,7 +12,7 @@ func Frugal(*Process) error {
 	// and then half as much again has to do for what is not.
 	debug.SetGCPercent(50)
 	// Work that wakes another processor for a few microseconds costs more than it gains:
-	// on two processors a message takes an eighth less time of them without that.
+	// on two processors a message takes a seventh less of their time without that.
 	runtime.GOMAXPROCS(max(1, runtime.NumCPU()/2))
 	return nil
 }

@@ -23,6 +23,7 @@ import (
 // in one, from programs; to Maildirs, programs and forwards; to another host that takes
 // some of it later or never, and breaks off now and then.
 
+// An ordinary user's suite does the same with one identity, and less of it will do.
 var soak = flag.Duration("soak", time.Duration(pick(60, 20))*time.Second, "how long TestSoak goes on")
 
 // slopes are those of the steady part.
