@@ -26,7 +26,11 @@ func Run(p *prog.Process) error {
 	if _, err := os.Stat(string(dir) + "/."); err != nil {
 		return err
 	}
-	requests := bufio.NewReader(p.Stdin)
+	stdin, err := prog.Polled(p.Stdin)
+	if err != nil {
+		return err
+	}
+	requests := bufio.NewReader(stdin)
 	var answers []byte
 	for n := 0; ; n++ {
 		if n%sweepEvery == 0 {

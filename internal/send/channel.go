@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"quail/internal/delivery"
+	"quail/internal/prog"
 	"quail/internal/queue"
 	"quail/internal/route"
 )
@@ -62,7 +63,7 @@ type job struct {
 // connect begins to talk to a spawner. hello is its limit, which the spawner
 // writes first of all.
 func (s *sender) connect(ch *channel, commands, reports *os.File) error {
-	reports, err := polled(reports)
+	reports, err := prog.Polled(reports)
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func (s *sender) connect(ch *channel, commands, reports *os.File) error {
 	if err != nil {
 		return err
 	}
-	if ch.commands, err = polled(commands); err != nil {
+	if ch.commands, err = prog.Polled(commands); err != nil {
 		return err
 	}
 	ch.limit = min(ch.limit, int(hello))
@@ -79,20 +80,6 @@ func (s *sender) connect(ch *channel, commands, reports *os.File) error {
 	ch.alive = true
 	go s.readReports(ch, r)
 	return nil
-}
-
-// polled returns the same pipe as a file on which goroutines wait without taking a
-// thread each. It makes our end of the pipe non-blocking, which nobody else has.
-func polled(f *os.File) (*os.File, error) {
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // request writes the requests of a turn. If the spawner does not take them at once

@@ -216,7 +216,7 @@ func (s *sender) prepare(localReports *os.File) (lock *os.File, err error) {
 		}
 	}
 	s.clean.requests = s.p.Extra[2]
-	answers, err := polled(s.p.Extra[3])
+	answers, err := prog.Polled(s.p.Extra[3])
 	if err != nil {
 		lock.Close()
 		return nil, s.cannotStart("unable to read from qmail-clean")

@@ -390,7 +390,7 @@ func TestSpawnerThatDoesNotRead(t *testing.T) {
 	// is told when there is room.
 	r, w := s.pipe()
 	var err error
-	if ch.commands, err = polled(w); err != nil {
+	if ch.commands, err = prog.Polled(w); err != nil {
 		t.Fatal(err)
 	}
 	defer ch.commands.Close()

@@ -61,9 +61,13 @@ func Run(p *prog.Process, s Spawner) error {
 	} else if !st.IsDir() {
 		return &os.PathError{Op: "open", Path: mess, Err: syscall.ENOTDIR}
 	}
+	stdin, err := prog.Polled(p.Stdin)
+	if err != nil {
+		return err
+	}
 	r := &running{Spawner: s, mess: mess, owner: uint32(owner), reports: p.Stdout, crew: crew.New(spare)}
 	r.write([]byte{byte(conf.Spawn)}) // hello: how many deliveries we can run at once
-	requests := bufio.NewReader(p.Stdin)
+	requests := bufio.NewReader(stdin)
 	for {
 		req, oversized, err := delivery.ReadRequest(requests)
 		if err != nil {

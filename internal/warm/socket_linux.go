@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -13,18 +14,21 @@ import (
 const available = true
 
 // socket is one end of a pair whose packets are records.
+//
+// The runtime is to wait for packets alone. Left to itself it would wait for whatever can
+// happen to a descriptor, and a socket can be written to whenever the other end has taken
+// a packet: both processes would be woken for each once more, for nothing.
 type socket struct {
-	file *os.File
-	raw  syscall.RawConn
+	own     *os.File // the socket, which nobody waits for
+	packets *os.File // the kernel's list of what is waited for: packets at the socket
+	arrived syscall.RawConn
+	full    sync.Mutex // held by who waits for room, so that many need only one thread
 }
 
-// pair returns the two ends of a new connection. Theirs waits, as any program expects
-// of its descriptors.
+// pair returns the two ends of a new connection. Both wait, as any program expects of
+// its descriptors.
 func pair() (ours *socket, theirs *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err == nil {
-		err = unix.SetNonblock(fds[0], true)
-	}
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
@@ -36,15 +40,26 @@ func pair() (ours *socket, theirs *os.File, err error) {
 	return ours, theirs, err
 }
 
-// newSocket takes a descriptor that does not block.
-func newSocket(fd int) (*socket, error) {
-	f := os.NewFile(uintptr(fd), "warm socket")
-	raw, err := f.SyscallConn()
-	if err != nil {
-		f.Close()
-		return nil, err
+// newSocket takes a descriptor.
+func newSocket(fd int) (s *socket, err error) {
+	own := os.NewFile(uintptr(fd), "warm socket")
+	list, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err == nil {
+		if err = unix.SetNonblock(list, true); err == nil {
+			err = unix.EpollCtl(list, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN})
+		}
+		packets := os.NewFile(uintptr(list), "packets at a warm socket")
+		var arrived syscall.RawConn
+		if err == nil {
+			arrived, err = packets.SyscallConn()
+		}
+		if err == nil {
+			return &socket{own: own, packets: packets, arrived: arrived}, nil
+		}
+		packets.Close()
 	}
-	return &socket{f, raw}, nil
+	own.Close()
+	return nil, err
 }
 
 // inherited returns the socket that this process was started with, if it was.
@@ -54,9 +69,6 @@ func inherited() (*socket, error) {
 		return nil, errors.New("descriptor 3 is not the socket of a parent")
 	}
 	unix.CloseOnExec(socketNumber)
-	if err := unix.SetNonblock(socketNumber, true); err != nil {
-		return nil, err
-	}
 	return newSocket(socketNumber)
 }
 
@@ -66,38 +78,58 @@ func (s *socket) send(record []byte, descriptors []int) error {
 	if len(descriptors) > 0 {
 		rights = unix.UnixRights(descriptors...)
 	}
-	var err error
-	waited := s.raw.Write(func(fd uintptr) bool {
-		for {
-			err = unix.Sendmsg(int(fd), record, rights, nil, unix.MSG_NOSIGNAL)
-			if err != unix.EINTR {
-				return err != unix.EAGAIN
-			}
-		}
-	})
-	if waited != nil {
-		return waited
+	err := s.sendmsg(record, rights, unix.MSG_DONTWAIT)
+	if err == unix.EAGAIN {
+		s.full.Lock()
+		defer s.full.Unlock()
+		err = s.sendmsg(record, rights, 0)
 	}
 	return err
+}
+
+func (s *socket) sendmsg(record, rights []byte, flags int) (err error) {
+	closed := s.control(func(fd int) {
+		err = unix.EINTR
+		for err == unix.EINTR {
+			err = unix.Sendmsg(fd, record, rights, nil, unix.MSG_NOSIGNAL|flags)
+		}
+	})
+	if closed != nil {
+		return closed
+	}
+	return err
+}
+
+// control calls f with the descriptor of the socket, which stays open meanwhile.
+func (s *socket) control(f func(fd int)) error {
+	raw, err := s.own.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(func(fd uintptr) { f(int(fd)) })
 }
 
 // receive reads one packet; io.EOF says that the other end is gone. With room for
 // them it takes the descriptors that come along; without, the kernel throws them away.
 func (s *socket) receive(in *buffer, room []byte) (record string, descriptors []int, err error) {
 	var oobn, flags int
-	waited := s.raw.Read(func(fd uintptr) bool {
+	waited := s.arrived.Read(func(uintptr) bool {
 		in.mu.Lock()
 		defer in.mu.Unlock()
-		for {
-			var n int
-			n, oobn, flags, _, err = unix.Recvmsg(int(fd), in.bytes, room, unix.MSG_CMSG_CLOEXEC)
-			if err == nil {
-				record = string(in.bytes[:n])
+		closed := s.control(func(fd int) {
+			err = unix.EINTR
+			for err == unix.EINTR {
+				var n int
+				n, oobn, flags, _, err = unix.Recvmsg(fd, in.bytes, room, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+				if err == nil {
+					record = string(in.bytes[:n])
+				}
 			}
-			if err != unix.EINTR {
-				return err != unix.EAGAIN
-			}
+		})
+		if closed != nil {
+			err = closed
 		}
+		return err != unix.EAGAIN
 	})
 	switch {
 	case waited != nil:
@@ -145,7 +177,12 @@ func tooLong(err error) bool { return errors.Is(err, unix.EMSGSIZE) }
 
 // finish tells the other end that nothing more will come.
 func (s *socket) finish() {
-	s.raw.Control(func(fd uintptr) { unix.Shutdown(int(fd), unix.SHUT_WR) })
+	s.control(func(fd int) { unix.Shutdown(fd, unix.SHUT_WR) })
 }
 
-func (s *socket) close() { s.file.Close() }
+// close lets go of the socket. Whoever waits for something there is told.
+func (s *socket) close() {
+	s.control(func(fd int) { unix.Shutdown(fd, unix.SHUT_RDWR) })
+	s.packets.Close()
+	s.own.Close()
+}
