@@ -12,7 +12,7 @@ import (
 // programs are imported by commands alone. See ARCHITECTURE.md.
 const rings = `
 	contracts: ascii conf errno fault cdb envelope mailaddr netstring dottext received rfc822 delivery dotqmail users tcprules submission crlf order keywire pop3 attempt surrogate checkpw maillist forwarding aliases sasl tlsbinding tlsfacts authwire
-	state:     durable queue selection control rcpthosts route instructions assigned maildir mbox tcpto relayctl cdbfile utmp localtime mailauth
+	state:     durable nowait queue selection control rcpthosts route instructions assigned maildir mbox tcpto relayctl cdbfile utmp localtime mailauth
 	system:    limits sigpipe prog proc crew accounts warm privs layout sandbox ucspi peer dial relay resolve submit localaddr addrwatch nexthop spawn localsocket forward servertls authclient
 `
 
@@ -181,7 +181,7 @@ var unsafeAllowed = map[string]string{
 	"internal/limits":  "prlimit past the library, which would hand the new limit on to children; execve past its copying, which needs memory",
 	"internal/sandbox": "seccomp takes its filter by address",
 	"internal/sigpipe": "sigaction past the library, which takes two threads for it",
-	"internal/ucspi":   "read and write on sockets that do not block, past the scheduler",
+	"internal/nowait":  "system calls that do not wait, past the scheduler",
 }
 
 func TestImports(t *testing.T) {

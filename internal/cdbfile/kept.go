@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"quail/internal/cdb"
+	"quail/internal/nowait"
 )
 
 // Kept is a database that stays open between lookups. Before each one its name is
@@ -52,7 +53,7 @@ func (k *Kept) View(look func(*cdb.Reader) error) error {
 // present looks at the name. A database that is gone is closed.
 func (k *Kept) present() (version, error) {
 	var st unix.Stat_t
-	err := unix.Stat(k.name, &st)
+	err := nowait.Stat(k.name, &st)
 	if err != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()

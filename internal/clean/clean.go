@@ -13,6 +13,7 @@ import (
 
 	"quail/internal/conf"
 	"quail/internal/delivery"
+	"quail/internal/nowait"
 	"quail/internal/prog"
 	"quail/internal/queue"
 )
@@ -26,7 +27,11 @@ func Run(p *prog.Process) error {
 	if _, err := os.Stat(string(dir) + "/."); err != nil {
 		return err
 	}
-	stdin, err := prog.Polled(p.Stdin)
+	stdin, err := nowait.NewStream(p.Stdin)
+	if err != nil {
+		return err
+	}
+	stdout, err := nowait.NewStream(p.Stdout)
 	if err != nil {
 		return err
 	}
@@ -48,7 +53,7 @@ func Run(p *prog.Process) error {
 		if another(requests) {
 			continue
 		}
-		if _, err := p.Stdout.Write(answers); err != nil {
+		if _, err := stdout.Write(answers); err != nil {
 			return prog.Exit(prog.StatusPermanent)
 		}
 		answers = answers[:0]

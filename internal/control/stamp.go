@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"quail/internal/nowait"
 )
 
 // Stamp is how files looked at one moment, for a program that keeps what it has
@@ -40,7 +42,7 @@ func (d Dir) Stamp(names ...string) Stamp {
 func (d Dir) look(name string) look {
 	path := string(d) + "/" + name
 	var st unix.Stat_t
-	err := unix.Stat(path, &st)
+	err := nowait.Stat(path, &st)
 	if err == unix.ENOENT {
 		// A link to nowhere may lead somewhere soon, which its directory does not show.
 		return look{name: name, absent: unix.Lstat(path, &st) == unix.ENOENT}

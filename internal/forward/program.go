@@ -47,17 +47,18 @@ func run(p *prog.Process, head, command string) (proc.Status, error) {
 		Stdout: p.Stdout,
 		Stderr: p.Stderr,
 	}
-	var w *os.File
+	var r, w *os.File
 	if head != "" {
 		var err error
-		if c.Stdin, w, err = os.Pipe(); err != nil {
+		if r, w, err = os.Pipe(); err != nil {
 			return proc.Status{}, prog.Fail("unable to create pipe", err)
 		}
 		defer w.Close()
+		c.Stdin = r
 	}
 	child, err := c.Start()
-	if w != nil {
-		c.Stdin.Close()
+	if r != nil {
+		r.Close()
 	}
 	if err != nil {
 		return proc.Status{}, prog.Fail("unable to run /bin/sh", err)

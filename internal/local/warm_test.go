@@ -60,8 +60,9 @@ func (th *theater) execute(t *testing.T, in invocation) ending {
 		return execute(t, in)
 	}
 	c := warm.Command{Args: append([]string{th.program}, in.args...), Env: prog.Env(in.env), Dir: "/"}
-	c.Stdin = openMessage(t, in.message)
-	defer c.Stdin.Close()
+	message := openMessage(t, in.message)
+	defer message.Close()
+	c.Stdin = message
 	if os.Getuid() == 0 {
 		c.As = &privs.Identity{UID: nobody, GID: nobody, Groups: []int{}}
 	} else {

@@ -4,6 +4,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"quail/internal/nowait"
 )
 
 // backlog is how many callers the kernel keeps waiting, if the host allows as many.
@@ -90,7 +92,7 @@ func accept(listener *os.File, wait bool) (c Caller, err error) {
 func look(fd uintptr) (n int, err error) {
 	var b [1]byte
 	for {
-		n, _, err = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		n, err = nowait.Peek(int(fd), b[:])
 		if err != unix.EINTR {
 			return n, err
 		}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"quail/internal/limits"
 	"quail/internal/privs"
 	"quail/internal/prog"
@@ -27,11 +29,52 @@ type Command struct {
 	// then inherits it, and need not have the right to reach it by its name.
 	Here bool
 	// Descriptors 0, 1 and 2, and from 3 on. A nil one is closed in the child.
-	Stdin, Stdout, Stderr *os.File
+	Stdin, Stdout, Stderr Descriptor
 	Extra                 []*os.File
 	As                    *privs.Identity // nil: as this process
 	// Apart has the program lead a process group, for Child.Kill.
 	Apart bool
+}
+
+// Descriptor is what a program gets as one of its descriptors: an *os.File, perhaps nil,
+// or anything else that has a number.
+type Descriptor interface{ Fd() uintptr }
+
+// Number returns the number of a descriptor without changing its mode, or -1 if there is
+// none.
+func Number(d Descriptor) (n int) {
+	switch f := d.(type) {
+	case nil:
+		return -1
+	case *os.File:
+		raw, err := f.SyscallConn()
+		if err == nil {
+			err = raw.Control(func(fd uintptr) { n = int(fd) })
+		}
+		if err != nil {
+			return -1
+		}
+		return n
+	}
+	return int(d.Fd())
+}
+
+// files returns descriptors as package os wants them, and those of them that are not
+// files yet as copies, to be closed by the caller.
+func files(all ...Descriptor) (files, copies []*os.File, err error) {
+	for _, d := range all {
+		f, is := d.(*os.File)
+		if d != nil && !is {
+			fd, err := unix.FcntlInt(d.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				return nil, copies, os.NewSyscallError("fcntl", err)
+			}
+			f = os.NewFile(uintptr(fd), "descriptor of a program")
+			copies = append(copies, f)
+		}
+		files = append(files, f)
+	}
+	return files, copies, nil
 }
 
 // Child is a running program.
@@ -43,8 +86,15 @@ type Child struct {
 // Start starts the program. If that fails, errors.Is tells the system error, and
 // nothing has been run.
 func (c Command) Start() (*Child, error) {
+	standard, copies, err := files(c.Stdin, c.Stdout, c.Stderr)
+	for _, f := range copies {
+		defer f.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
 	attr := &os.ProcAttr{
-		Files: append([]*os.File{c.Stdin, c.Stdout, c.Stderr}, c.Extra...),
+		Files: append(standard, c.Extra...),
 		Sys:   &syscall.SysProcAttr{Setpgid: c.Apart},
 	}
 	if !c.Here {
@@ -57,7 +107,7 @@ func (c Command) Start() (*Child, error) {
 		}
 		attr.Sys.Credential = credential
 	}
-	err := error(&os.PathError{Op: "run", Path: c.Args[0], Err: syscall.ENOENT})
+	err = &os.PathError{Op: "run", Path: c.Args[0], Err: syscall.ENOENT}
 	search := c.Search
 	if search == nil {
 		search = c.Env

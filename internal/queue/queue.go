@@ -35,6 +35,7 @@ import (
 
 	"quail/internal/conf"
 	"quail/internal/durable"
+	"quail/internal/nowait"
 )
 
 // Times that programs on both sides of the queue rely on.
@@ -140,7 +141,7 @@ func (d Dir) Exists(n Name) (bool, error) {
 // Differs from qmail: that is so for every file, also for those that qmail-send
 // itself should find and that somebody has taken away under its hands.
 func (d Dir) Remove(n Name) error {
-	if err := unix.Unlink(d.Path(n)); err != nil && err != unix.ENOENT {
+	if err := nowait.Unlink(d.Path(n)); err != nil && err != unix.ENOENT {
 		return &Error{"unable to unlink", n, err}
 	}
 	return nil
@@ -165,7 +166,7 @@ type Scan struct {
 
 // OpenScan begins a scan.
 func (d Dir) OpenScan(dir Name) (*Scan, error) {
-	f, err := os.Open(d.Path(dir))
+	f, err := durable.OpenFile(d.Path(dir), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, &Error{"unable to opendir", dir, err}
 	}

@@ -4,6 +4,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"quail/internal/nowait"
 )
 
 const trigger Name = "lock/trigger"
@@ -20,7 +22,10 @@ func (d Dir) PullTrigger() {
 }
 
 // Trigger is the listening end of the FIFO.
-type Trigger struct{ f *os.File }
+type Trigger struct {
+	f     *os.File
+	pulls *nowait.Stream
+}
 
 // OpenTrigger starts listening. The FIFO is held open for writing too: with no
 // writer a reader would see its end again and again.
@@ -29,7 +34,12 @@ func (d Dir) OpenTrigger() (*Trigger, error) {
 	if err != nil {
 		return nil, &Error{"unable to open", trigger, err}
 	}
-	return &Trigger{f}, nil
+	pulls, err := nowait.NewStream(f)
+	if err != nil {
+		f.Close()
+		return nil, &Error{"unable to open", trigger, err}
+	}
+	return &Trigger{f, pulls}, nil
 }
 
 // Listening reports whether t is what PullTrigger pulls: the FIFO may have been
@@ -50,7 +60,7 @@ func (t *Trigger) Close() { t.f.Close() }
 // todo that starts after Wait returns sees every message pulled for.
 func (t *Trigger) Wait() error {
 	var pulls [512]byte
-	_, err := t.f.Read(pulls[:])
+	_, err := t.pulls.Read(pulls[:])
 	return err
 }
 

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"quail/internal/delivery"
-	"quail/internal/prog"
+	"quail/internal/nowait"
 	"quail/internal/queue"
 	"quail/internal/route"
 )
@@ -63,16 +63,16 @@ type job struct {
 // connect begins to talk to a spawner. hello is its limit, which the spawner
 // writes first of all.
 func (s *sender) connect(ch *channel, commands, reports *os.File) error {
-	reports, err := prog.Polled(reports)
+	reporting, err := nowait.NewStream(reports)
 	if err != nil {
 		return err
 	}
-	r := bufio.NewReaderSize(reports, 16384)
+	r := bufio.NewReaderSize(reporting, 16384)
 	hello, err := r.ReadByte()
 	if err != nil {
 		return err
 	}
-	if ch.commands, err = prog.Polled(commands); err != nil {
+	if ch.commands, err = nowait.Polled(commands); err != nil {
 		return err
 	}
 	ch.limit = min(ch.limit, int(hello))
@@ -118,7 +118,7 @@ func writeNow(f *os.File, b []byte) (n int, err error) {
 	}
 	var failed error
 	err = raw.Write(func(fd uintptr) bool {
-		if n, failed = unix.Write(int(fd), b); failed == unix.EAGAIN || failed == unix.EINTR {
+		if n, failed = nowait.Write(int(fd), b); failed == unix.EAGAIN || failed == unix.EINTR {
 			n, failed = 0, nil
 		}
 		return true

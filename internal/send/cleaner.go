@@ -1,7 +1,7 @@
 package send
 
 import (
-	"os"
+	"io"
 
 	"quail/internal/delivery"
 	"quail/internal/queue"
@@ -18,7 +18,7 @@ const manyRemovals = 2 * maxAsked
 // cleaner has qmail-clean remove files. Requests are written as long as there is
 // room, many in one write; answers come in their order.
 type cleaner struct {
-	requests *os.File
+	requests io.Writer
 	waiting  []removal // in the order of the requests
 	asked    int       // how many of them have been written
 	lost     bool
@@ -93,7 +93,7 @@ func (s *sender) answered(answers []byte) {
 }
 
 // readAnswers makes events of answers until qmail-clean is gone.
-func (s *sender) readAnswers(from *os.File) {
+func (s *sender) readAnswers(from io.Reader) {
 	for {
 		answers := make([]byte, maxAsked)
 		n, err := from.Read(answers)

@@ -44,6 +44,7 @@ import (
 	"quail/internal/control"
 	"quail/internal/crew"
 	"quail/internal/durable"
+	"quail/internal/nowait"
 	"quail/internal/prog"
 	"quail/internal/queue"
 	"quail/internal/route"
@@ -162,7 +163,7 @@ func Run(p *prog.Process) error {
 
 func newSender(p *prog.Process, dir queue.Dir) *sender {
 	return &sender{
-		p: p, log: journal{w: p.Stdin}, dir: dir, syncs: durable.NewGroup(string(dir), p.Now), control: control.In(conf.Home),
+		p: p, log: journal{w: nowait.Patient{File: p.Stdin}}, dir: dir, syncs: durable.NewGroup(string(dir), p.Now), control: control.In(conf.Home),
 		events: make(chan func(), eventsATurn), sleep: time.NewTimer(0),
 		room: make(chan struct{}, atOnce(openFiles())), crew: crew.New(maxPreparing),
 		taken: map[queue.ID]bool{}, left: map[queue.ID]bool{}, bounces: bounces{of: map[queue.ID]bool{}},
@@ -215,8 +216,11 @@ func (s *sender) prepare(localReports *os.File) (lock *os.File, err error) {
 			return nil, s.cannotStart("hath the daemon spawn no fire?")
 		}
 	}
-	s.clean.requests = s.p.Extra[2]
-	answers, err := prog.Polled(s.p.Extra[3])
+	if s.clean.requests, err = nowait.NewStream(s.p.Extra[2]); err != nil {
+		lock.Close()
+		return nil, s.cannotStart("unable to write to qmail-clean")
+	}
+	answers, err := nowait.NewStream(s.p.Extra[3])
 	if err != nil {
 		lock.Close()
 		return nil, s.cannotStart("unable to read from qmail-clean")

@@ -15,6 +15,7 @@ import (
 
 	"quail/internal/conf"
 	"quail/internal/delivery"
+	"quail/internal/nowait"
 	"quail/internal/prog"
 	"quail/internal/queue"
 )
@@ -390,7 +391,7 @@ func TestSpawnerThatDoesNotRead(t *testing.T) {
 	// is told when there is room.
 	r, w := s.pipe()
 	var err error
-	if ch.commands, err = prog.Polled(w); err != nil {
+	if ch.commands, err = nowait.Polled(w); err != nil {
 		t.Fatal(err)
 	}
 	defer ch.commands.Close()

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"quail/internal/delivery"
-	"quail/internal/prog"
+	"quail/internal/nowait"
 	"quail/internal/queue"
 )
 
@@ -464,7 +464,7 @@ func TestManyRecipients(t *testing.T) {
 	ch.limit, ch.attempts = 120, make([]*attempt, 120)
 	r, w := s.pipe()
 	var err error
-	if ch.commands, err = prog.Polled(w); err != nil {
+	if ch.commands, err = nowait.Polled(w); err != nil {
 		t.Fatal(err)
 	}
 	defer ch.commands.Close()

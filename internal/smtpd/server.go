@@ -105,7 +105,7 @@ func Bounds() warm.Bounds {
 		jobs = int((max(files.Cur, own) - own) / each)
 	}
 	jobs = min(max(1, jobs), most)
-	return warm.Bounds{Jobs: jobs, Life: 10_000_000, Memory: together + int64(jobs)*waiting}
+	return warm.Bounds{Jobs: jobs, Life: 10_000_000, Memory: together + int64(jobs)*waiting, Polled: true}
 }
 
 // run serves the client on descriptors 0 and 1. The status is 0 after QUIT and 1

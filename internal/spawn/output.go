@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"quail/internal/nowait"
 	"quail/internal/proc"
 )
 
@@ -20,7 +21,7 @@ type Output struct {
 	file  *os.File // the same for waiting, once that has become necessary
 	eof   bool
 	ended chan End
-	write *os.File
+	write *nowait.File
 }
 
 // End is how a program ended, or why that is not known.
@@ -30,14 +31,14 @@ type End struct {
 }
 
 // NewOutput returns an Output, and what is to be the program's descriptor 1.
-func NewOutput() (o *Output, write *os.File, err error) {
+func NewOutput() (o *Output, write *nowait.File, err error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		return nil, nil, os.NewSyscallError("pipe", err)
 	}
-	o = &Output{fd: fds[0], ended: make(chan End, 1), write: os.NewFile(uintptr(fds[1]), "output of a program")}
+	o = &Output{fd: fds[0], ended: make(chan End, 1), write: nowait.NewFile(fds[1])}
 	// The mode of the other end is seen by programs, which expect to wait.
-	if _, err := unix.FcntlInt(uintptr(o.fd), unix.F_SETFL, unix.O_NONBLOCK); err != nil {
+	if _, err := nowait.Fcntl(o.fd, unix.F_SETFL, unix.O_NONBLOCK); err != nil {
 		o.write.Close()
 		o.Close()
 		return nil, nil, os.NewSyscallError("fcntl", err)
@@ -82,7 +83,7 @@ func (o *Output) Read(b []byte) (n int, err error) {
 		return 0, io.EOF
 	}
 	if o.file == nil {
-		n, err = unix.Read(o.fd, b)
+		n, err = nowait.Read(o.fd, b)
 		if err == unix.EAGAIN || err == unix.EINTR {
 			o.file = os.NewFile(uintptr(o.fd), "output of a program")
 		}
@@ -104,7 +105,7 @@ func (o *Output) Close() {
 	case o.file != nil:
 		o.file.Close()
 	case o.fd >= 0:
-		unix.Close(o.fd)
+		nowait.NewFile(o.fd).Close()
 	}
 	o.fd, o.eof = -1, true
 }

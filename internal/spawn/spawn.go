@@ -24,6 +24,7 @@ import (
 	"quail/internal/conf"
 	"quail/internal/crew"
 	"quail/internal/delivery"
+	"quail/internal/nowait"
 	"quail/internal/privs"
 	"quail/internal/prog"
 	"quail/internal/queue"
@@ -61,11 +62,15 @@ func Run(p *prog.Process, s Spawner) error {
 	} else if !st.IsDir() {
 		return &os.PathError{Op: "open", Path: mess, Err: syscall.ENOTDIR}
 	}
-	stdin, err := prog.Polled(p.Stdin)
+	stdin, err := nowait.NewStream(p.Stdin)
 	if err != nil {
 		return err
 	}
-	r := &running{Spawner: s, mess: mess, owner: uint32(owner), reports: p.Stdout, crew: crew.New(spare)}
+	stdout, err := nowait.NewStream(p.Stdout)
+	if err != nil {
+		return err
+	}
+	r := &running{Spawner: s, mess: mess, owner: uint32(owner), reports: stdout, crew: crew.New(spare)}
 	r.write([]byte{byte(conf.Spawn)}) // hello: how many deliveries we can run at once
 	requests := bufio.NewReader(stdin)
 	for {
@@ -97,7 +102,7 @@ type running struct {
 	writing sync.Mutex // guards unsent, and whose turn it is to write
 	unsent  []byte     // reports that wait for the write before theirs to end
 	turn    bool       // somebody writes
-	reports *os.File
+	reports *nowait.Stream
 }
 
 // serve answers a request that cannot be tried at once and starts any other.
@@ -178,19 +183,19 @@ func (r *running) try(req delivery.Request) (report string) {
 }
 
 // open opens a message and makes sure that it is one.
-func (r *running) open(name string) (f *os.File, refusal string) {
+func (r *running) open(name string) (f *nowait.File, refusal string) {
 	path := r.mess + "/" + name
 	// Without waiting: it might be a fifo. A plain file does not mind.
 	var fd int
 	err := error(unix.EINTR)
 	for err == unix.EINTR {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		fd, err = nowait.Open(path, unix.O_RDONLY|unix.O_NONBLOCK)
 	}
 	if err != nil {
 		return nil, delivery.RefuseOpen
 	}
 	var st unix.Stat_t
-	switch err := unix.Fstat(fd, &st); {
+	switch err := nowait.Fstat(fd, &st); {
 	case err != nil:
 		refusal = delivery.RefuseStat
 	case uint32(st.Mode)&unix.S_IFMT != unix.S_IFREG:
@@ -199,15 +204,15 @@ func (r *running) open(name string) (f *os.File, refusal string) {
 		refusal = delivery.RefuseOwner
 	}
 	if refusal == "" {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, 0); err != nil { // programs expect that
+		if _, err := nowait.Fcntl(fd, unix.F_SETFL, 0); err != nil { // programs expect that
 			refusal = delivery.RefuseStat
 		}
 	}
 	if refusal != "" {
-		unix.Close(fd)
+		nowait.NewFile(fd).Close()
 		return nil, refusal
 	}
-	return os.NewFile(uintptr(fd), path), ""
+	return nowait.NewFile(fd), ""
 }
 
 func (r *running) report(number byte, text string) {

@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"os"
 	"os/user"
@@ -16,6 +17,7 @@ import (
 
 	"quail/internal/conf"
 	"quail/internal/delivery"
+	"quail/internal/nowait"
 	"quail/internal/proc"
 	"quail/internal/prog"
 	"quail/internal/warm"
@@ -294,7 +296,11 @@ func TestCannotBegin(t *testing.T) {
 // Reports that are ready together are written together, each of them whole.
 func TestReportsTogether(t *testing.T) {
 	r, w := pipe(t)
-	s := &running{reports: w}
+	reports, err := nowait.NewStream(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &running{reports: reports}
 	var all sync.WaitGroup
 	for n := range byte(100) {
 		all.Add(1)
@@ -328,7 +334,9 @@ func TestOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		w.WriteString(strings.Repeat("x", 200000)) // more than a pipe holds
+		for range 2000 { // together more than a pipe holds
+			unix.Write(int(w.Fd()), bytes.Repeat([]byte("x"), 100))
+		}
 		o.Done(proc.StatusOf(7<<8), nil)
 	}()
 	text, end := o.Collect(func(r io.Reader) []byte {

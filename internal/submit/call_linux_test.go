@@ -327,7 +327,7 @@ func FuzzAnswer(f *testing.F) {
 			t.Fatal(err)
 		}
 		go func() { w.Write(in); w.Close() }()
-		m := &Message{call: r}
+		m := &Message{p: new(prog.Process), call: r}
 		a, err := submission.ParseAnswer(in[:min(len(in), submission.AnswerSize)])
 		if got := m.answer(); got.OK() != (err == nil && a.Status == 0) {
 			t.Errorf("%x: %q", in, got)

@@ -15,6 +15,7 @@ import (
 	"quail/internal/conf"
 	"quail/internal/envelope"
 	"quail/internal/localsocket"
+	"quail/internal/nowait"
 	"quail/internal/proc"
 	"quail/internal/prog"
 	"quail/internal/submission"
@@ -203,11 +204,21 @@ func (m *Message) find() {
 func (m *Message) pass(frames []byte) (n int, err error) {
 	switch {
 	case m.call != nil:
-		return m.call.Write(frames)
+		return m.stream().Write(frames)
 	case m.program != nil:
 		return m.program.Write(frames)
 	}
 	return len(frames), nil
+}
+
+// stream is the call. A program with nothing else to do blocks.
+func (m *Message) stream() io.ReadWriter {
+	if m.p.Warm {
+		if s, err := nowait.NewStream(m.call); err == nil {
+			return s
+		}
+	}
+	return m.call
 }
 
 // Write adds to the message. It always takes everything.
@@ -281,7 +292,7 @@ func (m *Message) release() {
 // hung up.
 func (m *Message) answer() envelope.Result {
 	var b [submission.AnswerSize]byte
-	if _, err := io.ReadFull(m.call, b[:]); err == nil {
+	if _, err := io.ReadFull(m.stream(), b[:]); err == nil {
 		if a, err := submission.ParseAnswer(b[:]); err == nil {
 			if a.Status == 0 {
 				m.client.put(m.call)

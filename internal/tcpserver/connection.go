@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,6 +15,7 @@ import (
 	"quail/internal/cdb"
 	"quail/internal/cdbfile"
 	"quail/internal/errno"
+	"quail/internal/nowait"
 	"quail/internal/peer"
 	"quail/internal/proc"
 	"quail/internal/prog"
@@ -36,7 +36,7 @@ const (
 // client.
 type visit struct {
 	s       *server
-	socket  *os.File
+	socket  *nowait.File
 	number  uint64
 	status  int
 	pending atomic.Int32 // of the two that must be over: its beginning and its program
@@ -44,7 +44,7 @@ type visit struct {
 
 // connection begins a connection. It ends with its program, if that was started.
 func (s *server) connection(fd int, remote netip.AddrPort) {
-	v := &visit{s: s, socket: os.NewFile(uintptr(fd), "connection")}
+	v := &visit{s: s, socket: nowait.NewFile(fd)}
 	v.pending.Store(2)
 	if v.begin(remote) {
 		v.over() // the other one is its program's
@@ -126,10 +126,10 @@ func (s *server) unstarted() uint64 {
 
 // greet prepares the socket, sends the banner, and returns the local address.
 // The banner goes out before anything is looked up: that is what it is for.
-func (s *server) greet(socket *os.File) (local netip.AddrPort, err error) {
+func (s *server) greet(socket *nowait.File) (local netip.AddrPort, err error) {
 	fd := int(socket.Fd())
 	if !s.keepIP && !s.listener.is6 {
-		unix.SetsockoptString(fd, unix.IPPROTO_IP, unix.IP_OPTIONS, "")
+		nowait.Void(fd, unix.IPPROTO_IP, unix.IP_OPTIONS)
 	}
 	if s.noDelay {
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"quail/internal/nowait"
 	"quail/internal/privs"
 	"quail/internal/prog"
 )
@@ -66,7 +67,7 @@ func listen(at netip.AddrPort, backlog int) (*listener, error) {
 func (l *listener) accept() (fd int, remote netip.AddrPort, err error) {
 	var sa syscall.Sockaddr
 	waitErr := l.raw.Read(func(listening uintptr) bool {
-		fd, sa, err = acceptSocket(int(listening))
+		fd, sa, err = nowait.Accept(int(listening))
 		return !errors.Is(err, unix.EAGAIN)
 	})
 	if waitErr != nil {

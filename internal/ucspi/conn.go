@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"quail/internal/nowait"
 	"quail/internal/prog"
 )
 
@@ -77,6 +78,9 @@ func (c *Conn) adopt(in, out *os.File) (*os.File, *os.File, error) {
 		if i > 0 && f == in {
 			files[i] = files[0]
 			break
+		}
+		if f.SetDeadline(time.Time{}) == nil { // the runtime knows it already
+			continue
 		}
 		fresh, err := adopted(f)
 		if err != nil {
@@ -167,9 +171,9 @@ func (c *Conn) read(m Memory, timeout time.Duration) (n int, err error) {
 	}
 	c.in.file.SetReadDeadline(time.Now().Add(timeout))
 	waited := c.in.raw.Read(func(fd uintptr) bool {
-		n, err = lent(int(fd), m, rawRead)
+		n, err = lent(int(fd), m, nowait.Read)
 		for err == unix.EINTR {
-			n, err = lent(int(fd), m, rawRead)
+			n, err = lent(int(fd), m, nowait.Read)
 		}
 		return err != unix.EAGAIN
 	})
@@ -247,7 +251,7 @@ func (c *Conn) writeSome(b []byte, timeout time.Duration) (n int, err error) {
 	c.out.file.SetWriteDeadline(time.Now().Add(c.within(timeout)))
 	waited := c.out.raw.Write(func(fd uintptr) bool {
 		for {
-			n, err = rawWrite(int(fd), b)
+			n, err = nowait.Write(int(fd), b)
 			if err != unix.EINTR {
 				return err != unix.EAGAIN
 			}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"quail/internal/nowait"
 	"quail/internal/privs"
 	"quail/internal/proc"
 	"quail/internal/prog"
@@ -277,7 +278,7 @@ func (k *Keeper) look(c Command) (file, string) {
 			path = filepath.Join(c.Dir, path)
 		}
 		var st unix.Stat_t
-		if unix.Stat(path, &st) != nil {
+		if nowait.Stat(path, &st) != nil {
 			continue
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o111 == 0 {

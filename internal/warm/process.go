@@ -141,34 +141,25 @@ func (p *process) send(j job, attached []int) error {
 
 // descriptors names those of a command, and those to be sent along.
 func (p *process) descriptors(c Command) (names, attached []int) {
-	index := map[*os.File]int{}
-	for i, f := range append([]*os.File{c.Stdin, c.Stdout, c.Stderr}, c.Extra...) {
-		n, seen := index[f]
+	all := []proc.Descriptor{c.Stdin, c.Stdout, c.Stderr}
+	for _, f := range c.Extra {
+		all = append(all, f)
+	}
+	for i, d := range all {
+		fd := proc.Number(d)
+		n := slices.Index(attached, fd)
 		switch {
-		case f == nil:
+		case fd < 0:
 			n = closed
-		case i == 2 && f == p.k.Log && p.logs:
+		case i == 2 && d == proc.Descriptor(p.k.Log) && p.logs:
 			n = shared
-		case !seen:
+		case n < 0:
 			n = len(attached)
-			index[f] = n
-			attached = append(attached, number(f))
+			attached = append(attached, fd)
 		}
 		names = append(names, n)
 	}
 	return names, attached
-}
-
-// number returns a file's descriptor without changing its mode.
-func number(f *os.File) (n int) {
-	raw, err := f.SyscallConn()
-	if err == nil {
-		err = raw.Control(func(fd uintptr) { n = int(fd) })
-	}
-	if err != nil {
-		return closed
-	}
-	return n
 }
 
 // take removes a job from the hands of the process, if it is there, and returns what

@@ -12,7 +12,10 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"quail/internal/crew"
+	"quail/internal/nowait"
 	"quail/internal/prog"
 )
 
@@ -24,6 +27,10 @@ type Bounds struct {
 	// Files, if not 0, is how many descriptors a job may hold. Of jobs for which there
 	// would be too few a process takes less at once.
 	Files int
+	// Polled has the sockets among a job's descriptors not block, so that the runtime waits
+	// for them. A job that is declined or becomes another program gives them back as they
+	// were.
+	Polled bool
 	// Wall, if not nil, is built around a process that is warm and no other: one that
 	// serves a single job may have to run programs.
 	Wall prog.Option
@@ -59,15 +66,17 @@ func Main(name string, run func(*prog.Process) error, b Bounds, options ...prog.
 
 // server is a warm process.
 type server struct {
-	p     *prog.Process
-	s     *socket
-	run   func(*prog.Process) error
-	slots chan struct{} // one entry a job
-	crew  *crew.Crew    // does the jobs
-	jobs  sync.WaitGroup
-	tired sync.Once
-	done  atomic.Int64
-	tidy  tidy
+	p      *prog.Process
+	s      *socket
+	run    func(*prog.Process) error
+	slots  chan struct{} // one entry a job
+	crew   *crew.Crew    // does the jobs
+	jobs   sync.WaitGroup
+	tired  sync.Once
+	polled bool
+	closer nowait.Closer
+	done   atomic.Int64
+	tidy   tidy
 }
 
 // serve takes jobs until the parent has no more, and ends when all are done.
@@ -75,7 +84,7 @@ func serve(p *prog.Process, s *socket, run func(*prog.Process) error, b Bounds) 
 	debug.SetMemoryLimit(b.Memory)
 	prog.Frugal(p)
 	jobs := b.jobs()
-	sv := &server{p: p, s: s, run: run, slots: make(chan struct{}, jobs), crew: crew.New(spare)}
+	sv := &server{p: p, s: s, run: run, slots: make(chan struct{}, jobs), crew: crew.New(spare), polled: b.Polled, closer: nowait.Closer{Null: p.Stdin}}
 	sv.announce()
 	// A file that may not become so large is the trouble of one job: caught, the signal
 	// leaves it an error.
@@ -190,9 +199,14 @@ func (sv *server) step(p *prog.Process, files []*os.File, run func(*prog.Process
 	default:
 		m.status = p.Conclude(err) << 8
 	}
+	if sv.polled && m.kind != typeDone {
+		for _, f := range files {
+			setBlocking(f)
+		}
+	}
 	// Before the answer: who waits for the end of a pipe must see it by then.
 	for _, f := range files {
-		f.Close()
+		sv.closer.Close(f)
 	}
 	if len(m.record()) > maxMessage {
 		m = message{kind: typeDone, number: p.PID, status: prog.StatusTemporary << 8}
@@ -204,6 +218,9 @@ func (sv *server) step(p *prog.Process, files []*os.File, run func(*prog.Process
 func (sv *server) process(j job, descriptors []int) (*prog.Process, []*os.File) {
 	files := make([]*os.File, len(descriptors))
 	for i, fd := range descriptors {
+		if sv.polled && isSocket(fd) {
+			nowait.Fcntl(fd, unix.F_SETFL, unix.O_NONBLOCK)
+		}
 		files[i] = os.NewFile(uintptr(fd), "descriptor of a job")
 	}
 	own := []*os.File{sv.p.Stdin, sv.p.Stdout, sv.p.Stderr}
@@ -222,4 +239,21 @@ func (sv *server) process(j job, descriptors []int) (*prog.Process, []*os.File) 
 		UID: sv.p.UID, PID: j.number, Warm: true, Walled: sv.p.Walled,
 		Now: sv.p.Now,
 	}, files
+}
+
+// isSocket reports whether a descriptor is a socket.
+func isSocket(fd int) bool {
+	var st unix.Stat_t
+	return nowait.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
+}
+
+// setBlocking has a socket block, as its parent has handed it over.
+func setBlocking(f *os.File) {
+	if raw, err := f.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) {
+			if isSocket(int(fd)) {
+				unix.SetNonblock(int(fd), false)
+			}
+		})
+	}
 }

@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"quail/internal/nowait"
 )
 
 // available says that this system can keep programs warm.
@@ -78,24 +80,20 @@ func (s *socket) send(record []byte, descriptors []int) error {
 	if len(descriptors) > 0 {
 		rights = unix.UnixRights(descriptors...)
 	}
-	err := s.sendmsg(record, rights, unix.MSG_DONTWAIT)
-	if err == unix.EAGAIN {
-		s.full.Lock()
-		defer s.full.Unlock()
-		err = s.sendmsg(record, rights, 0)
-	}
-	return err
-}
-
-func (s *socket) sendmsg(record, rights []byte, flags int) (err error) {
-	closed := s.control(func(fd int) {
+	var err error
+	sent := func(send func(fd int) error) bool {
 		err = unix.EINTR
 		for err == unix.EINTR {
-			err = unix.Sendmsg(fd, record, rights, nil, unix.MSG_NOSIGNAL|flags)
+			if closed := s.control(func(fd int) { err = send(fd) }); closed != nil {
+				err = closed
+			}
 		}
-	})
-	if closed != nil {
-		return closed
+		return err != unix.EAGAIN
+	}
+	if !sent(func(fd int) error { return nowait.Send(fd, record, rights) }) {
+		s.full.Lock()
+		defer s.full.Unlock()
+		sent(func(fd int) error { return unix.Sendmsg(fd, record, rights, nil, unix.MSG_NOSIGNAL) })
 	}
 	return err
 }
@@ -120,7 +118,7 @@ func (s *socket) receive(in *buffer, room []byte) (record string, descriptors []
 			err = unix.EINTR
 			for err == unix.EINTR {
 				var n int
-				n, oobn, flags, _, err = unix.Recvmsg(fd, in.bytes, room, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+				n, oobn, flags, err = nowait.Receive(fd, in.bytes, room)
 				if err == nil {
 					record = string(in.bytes[:n])
 				}
