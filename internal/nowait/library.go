@@ -28,6 +28,9 @@ func peek(fd int, b []byte) (int, error) {
 
 func shut(fd int) error { return unix.Close(fd) }
 
+// writable is for systems where it spares nothing.
+func writable(int) bool { return false }
+
 // replace is for systems where it spares nothing.
 func replace(int, int) error { return unix.ENOSYS }
 

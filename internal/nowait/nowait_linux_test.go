@@ -328,23 +328,24 @@ func TestStreamClosed(t *testing.T) {
 	}
 }
 
-// All is written to a file that blocks, whoever reads it and when.
-func TestPatient(t *testing.T) {
+// All is written to a file that blocks, also if its reader is a goroutine of this process,
+// and the garbage collector comes in between.
+func TestBlocking(t *testing.T) {
 	r, out := pipe(t)
 	w := blocking(t, out)
 	out.Close()
 	text := strings.Repeat("more than a pipe holds ", 20000)
 	go func() {
-		Patient{w}.Write([]byte(text))
+		Blocking{w}.Write([]byte(text))
 		w.Close()
 	}()
 	if got, err := io.ReadAll(r); string(got) != text || err != nil {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	if _, err := (Patient{w}).Write([]byte("x")); err == nil {
+	if _, err := (Blocking{w}).Write([]byte("x")); err == nil {
 		t.Errorf("to a closed file: %v", err)
 	}
-	if _, err := (Patient{}).Write([]byte("x")); err == nil {
+	if _, err := (Blocking{}).Write([]byte("x")); err == nil {
 		t.Error("to no file: no error")
 	}
 }

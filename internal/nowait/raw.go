@@ -64,6 +64,14 @@ func shut(fd int) error {
 	return err
 }
 
+// writable reports whether there is room for what is written.
+func writable(fd int) bool {
+	ask := unix.PollFd{Fd: int32(fd), Events: unix.POLLOUT}
+	var now unix.Timespec
+	n, err := result(unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&ask)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0))
+	return err == nil && n == 1 && ask.Revents&unix.POLLOUT != 0
+}
+
 // replace closes a descriptor and gives its number to a copy of another.
 func replace(fd, by int) error {
 	_, err := result(unix.RawSyscall(unix.SYS_DUP3, uintptr(by), uintptr(fd), unix.O_CLOEXEC))

@@ -92,25 +92,36 @@ func (s *Stream) Write(b []byte) (done int, err error) {
 	return done, os.NewSyscallError("write", err)
 }
 
-// Patient writes to a file that blocks, for a process that has nothing else to do
-// meanwhile.
-type Patient struct{ File *os.File }
+// Blocking writes to a file that blocks: past the runtime as long as there is room, and
+// else like any other. (A call past it that waited would keep all goroutines waiting that
+// have to stop for the garbage collector, be it for a reader among them.)
+type Blocking struct{ File *os.File }
+
+// atOnce is what a pipe takes that has room at all, on Linux.
+const atOnce = 4096
 
 // Write writes all of b.
-func (p Patient) Write(b []byte) (done int, err error) {
-	raw, err := p.File.SyscallConn()
+func (w Blocking) Write(b []byte) (done int, err error) {
+	raw, err := w.File.SyscallConn()
 	if err != nil {
 		return 0, err
 	}
-	for done < len(b) && err == nil {
+	room := true
+	for done < len(b) && room && err == nil {
 		closed := raw.Control(func(fd uintptr) {
-			var n int
-			n, err = over(fd, b[done:], write)
-			done += n
+			if room = writable(int(fd)); room {
+				var n int
+				n, err = over(fd, b[done:min(len(b), done+atOnce)], write)
+				done += n
+			}
 		})
 		if closed != nil {
 			return done, closed
 		}
+	}
+	if done < len(b) && err == nil {
+		n, err := w.File.Write(b[done:])
+		return done + n, err
 	}
 	return done, os.NewSyscallError("write", err)
 }

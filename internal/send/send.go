@@ -163,7 +163,7 @@ func Run(p *prog.Process) error {
 
 func newSender(p *prog.Process, dir queue.Dir) *sender {
 	return &sender{
-		p: p, log: journal{w: nowait.Patient{File: p.Stdin}}, dir: dir, syncs: durable.NewGroup(string(dir), p.Now), control: control.In(conf.Home),
+		p: p, log: journal{w: nowait.Blocking{File: p.Stdin}}, dir: dir, syncs: durable.NewGroup(string(dir), p.Now), control: control.In(conf.Home),
 		events: make(chan func(), eventsATurn), sleep: time.NewTimer(0),
 		room: make(chan struct{}, atOnce(openFiles())), crew: crew.New(maxPreparing),
 		taken: map[queue.ID]bool{}, left: map[queue.ID]bool{}, bounces: bounces{of: map[queue.ID]bool{}},
