@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 			p.Walled = true
 			return nil
 		}
-		Main("jobs", jobs, Bounds{Jobs: 3, Life: 50, Memory: 64 << 20, Wall: wall, End: func() {
+		Main("jobs", jobs, Bounds{Jobs: 3, Life: 50, Memory: 64 << 20, Polled: true, Wall: wall, End: func() {
 			if atEnd != "" {
 				os.WriteFile(atEnd, nil, 0o600)
 			}
@@ -80,6 +80,21 @@ func jobs(p *prog.Process) error {
 			return Declined
 		}
 		fmt.Fprintln(p.Stdout, "cold")
+	case "mode": // of descriptor 0; then somebody else is to tell
+		raw, err := p.Stdin.SyscallConn()
+		if err != nil {
+			return err
+		}
+		raw.Control(func(fd uintptr) {
+			flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
+			fmt.Fprintln(p.Stdout, p.Warm, flags&unix.O_NONBLOCK != 0, p.Stdin.SetDeadline(time.Time{}) == nil, err)
+		})
+		if p.Warm && len(p.Args) > 1 {
+			return &prog.Become{Args: []string{p.Args[1], "mode"}}
+		}
+		if p.Warm {
+			return Declined
+		}
 	case "outdated":
 		atEnd = p.Args[1]
 		if p.Warm {
@@ -265,6 +280,31 @@ func TestEnds(t *testing.T) {
 		}
 	}
 	b.counted(counts{warm: 10, declined: 1, foreign: 2})
+}
+
+// Sockets do not block in a job that is warm, and do for whoever gets them next.
+func TestPolled(t *testing.T) {
+	b := newBench(t)
+	b.install("")
+	cold := filepath.Join(t.TempDir(), filepath.Base(b.program))
+	if err := os.Rename(b.program, cold); err != nil {
+		t.Fatal(err)
+	}
+	b.install(Mark)
+	for _, args := range [][]string{{"mode"}, {"mode", cold}} {
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fds[0])
+		given := os.NewFile(uintptr(fds[1]), "socket of a job")
+		got := b.begin(given, args...)()
+		given.Close()
+		if got.status != 0 || got.output != "true true true <nil>\nfalse false false <nil>\n" {
+			t.Errorf("%q: status %d, %q", args, got.status, got.output)
+		}
+	}
+	b.counted(counts{warm: 2, declined: 1, foreign: 1})
 }
 
 // A program that runs as another user has no hand in our log, and what it becomes is
