@@ -3,7 +3,9 @@
 // for long: where a process has slept until now, another of its threads is woken for
 // that, which is a large part of what a message costs.
 //
-// A call that waits anyway keeps all other goroutines of a processor waiting.
+// A call that waits anyway keeps all other goroutines of a processor waiting. What names a
+// file (Open, Stat, Unlink) may have to wait for a disk: that is for programs that have
+// nothing else to do meanwhile, or no more than their originals, which wait as well.
 package nowait
 
 import (
