@@ -13,6 +13,7 @@ package durable
 import (
 	"errors"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -68,7 +69,7 @@ const (
 )
 
 // Gathering is how long a sync at most waits for more calls to share it. Where jobs come
-// together it is half of what the last sync took: those that one has let go come for
+// together it is a quarter of what the last sync took: those that one has let go come for
 // their next one a moment later, and would find this one begun. A job that is alone
 // does not wait.
 const Gathering = 5 * time.Millisecond
@@ -168,6 +169,9 @@ func (g *Group) lead(b *batch) {
 	g.mu.Lock()
 	gather := g.gather
 	g.mu.Unlock()
+	// Who is ready comes along. A sync may keep the only processor, so that otherwise each
+	// of them would follow with one of its own.
+	runtime.Gosched()
 	time.Sleep(gather) // not at all, if it is 0
 	g.mu.Lock()
 	g.next, g.gather = nil, 0
@@ -206,7 +210,7 @@ func (g *Group) syncWhole(calls []*call) {
 	defer g.mu.Unlock()
 	g.counts.add(Counts{Calls: len(calls), Syncs: 1, Shared: len(calls)})
 	g.forever = g.forever || err != nil
-	g.gather = min(took/2, Gathering)
+	g.gather = min(took/4, Gathering)
 	if took > Slow {
 		g.apart = g.now().Add(Pause)
 	}
