@@ -5,15 +5,22 @@
 
 #include "textflag.h"
 
+#define SYS_prctl 157
 #define SYS_exit_group 231
 #define SYS_prlimit64 302
 #define RLIMIT_DATA 2
 #define RLIMIT_AS 9
+#define PR_SET_TIMERSLACK 29
+#define PR_GET_TIMERSLACK 30
 
 // What the runtime needs before main: 1.5 GB of address space, nearly all of it
 // reserved and never touched, and 80 MB of data.
 #define NEED_AS 1610612736
 #define NEED_DATA 83886080
+
+// What the runtime's monitor thread may do without: it would look after the others every
+// 20 microseconds. See slack_linux.go.
+#define LATE 2000000
 
 // LIMIT reads limit r into saved (24 bytes at offset o: soft, hard, raised), and
 // if the soft one is below need raises it to the hard one. It leaves with 111
@@ -47,7 +54,18 @@
 TEXT quail_entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	LIMIT(RLIMIT_AS, 0, NEED_AS, data)
 data:
-	LIMIT(RLIMIT_DATA, 24, NEED_DATA, start)
+	LIMIT(RLIMIT_DATA, 24, NEED_DATA, timers)
+timers:
+	MOVL $PR_GET_TIMERSLACK, DI
+	MOVL $SYS_prctl, AX
+	SYSCALL
+	CMPQ AX, $0
+	JLE start
+	MOVQ AX, ·slack(SB)
+	MOVL $PR_SET_TIMERSLACK, DI
+	MOVL $LATE, SI
+	MOVL $SYS_prctl, AX
+	SYSCALL
 start:
 	JMP _rt0_amd64_linux(SB)
 toolow:

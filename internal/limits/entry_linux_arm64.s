@@ -3,12 +3,16 @@
 
 #include "textflag.h"
 
+#define SYS_prctl 167
 #define SYS_exit_group 94
 #define SYS_prlimit64 261
 #define RLIMIT_DATA 2
 #define RLIMIT_AS 9
 #define NEED_AS 1610612736
 #define NEED_DATA 83886080
+#define PR_SET_TIMERSLACK 29
+#define PR_GET_TIMERSLACK 30
+#define LATE 2000000
 
 #define LIMIT(r, o, need, done) \
 	MOVD $0, R0 \
@@ -41,7 +45,18 @@
 TEXT quail_entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	LIMIT(RLIMIT_AS, 0, NEED_AS, data)
 data:
-	LIMIT(RLIMIT_DATA, 24, NEED_DATA, start)
+	LIMIT(RLIMIT_DATA, 24, NEED_DATA, timers)
+timers:
+	MOVD $PR_GET_TIMERSLACK, R0
+	MOVD $SYS_prctl, R8
+	SVC
+	CMP $0, R0
+	BLE start
+	MOVD R0, ·slack(SB)
+	MOVD $PR_SET_TIMERSLACK, R0
+	MOVD $LATE, R1
+	MOVD $SYS_prctl, R8
+	SVC
 start:
 	B _rt0_arm64_linux(SB)
 toolow:

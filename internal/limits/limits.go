@@ -16,6 +16,8 @@
 // A program in the home's bin is told in the environment what the limits were; any
 // other one is run by a shell that sets them first.
 //
+// The same instructions let the kernel wake the program's threads late, see Punctual.
+//
 // softlimit is where limits are set within the suite. It hands those of address space and
 // data on like one that was started with them.
 //
@@ -125,6 +127,7 @@ func Child(dir string, paths, args, env []string) (string, []string, []string) {
 // Exec turns this process into the program path, meant from the directory dir,
 // which is the working directory. It does not return if it succeeds.
 func Exec(dir, path string, args, env []string) error {
+	defer punctual()()
 	switch {
 	case !raised():
 		return syscall.Exec(path, args, env)

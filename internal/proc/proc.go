@@ -34,11 +34,6 @@ type Command struct {
 	As                    *privs.Identity // nil: as this process
 	// Apart has the program lead a process group, for Child.Kill.
 	Apart bool
-	// Resident says that the program is ours and stays, for many jobs: on Linux its
-	// timers may be late by two milliseconds. The Go runtime sets one of 20 microseconds
-	// whenever a process that slept gets something to do, for a thread that is to see
-	// whether all goes well; that was a fifth of the processor time of a message.
-	Resident bool
 }
 
 // Descriptor is what a program gets as one of its descriptors: an *os.File, perhaps nil,
@@ -126,11 +121,9 @@ func (c Command) Start() (*Child, error) {
 		}
 		program, args, env := limits.Child(c.Dir, paths[i:], c.Args, c.Env)
 		attr.Env = append([]string{}, env...) // nil would stand for ours
-		var process *os.Process
-		failed := slackened(c.Resident, func() (err error) {
-			process, err = os.StartProcess(program, args, attr)
-			return err
-		})
+		punctual := limits.Punctual()
+		process, failed := os.StartProcess(program, args, attr)
+		punctual()
 		if failed == nil {
 			return &Child{PID: process.Pid, process: process}, nil
 		}

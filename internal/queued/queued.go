@@ -140,7 +140,7 @@ func (s *supervisor) lock() (*os.File, error) {
 func (s *supervisor) runOnce(lock *os.File) error {
 	child, err := proc.Command{
 		Args: []string{conf.Home + "/bin/qmail-queued", serveArg, strconv.Itoa(s.p.PID)}, Env: s.p.Env, Dir: "/",
-		Stdin: s.socket, Stdout: s.p.Stdout, Stderr: s.p.Stderr, Resident: true,
+		Stdin: s.socket, Stdout: s.p.Stdout, Stderr: s.p.Stderr,
 	}.Start()
 	if err != nil {
 		return prog.Fail("unable to run qmail-queued", err)

@@ -110,7 +110,7 @@ func Run(p *prog.Process) error {
 	}
 	// 6. What takes messages at the queue's socket. It has no pipe: it looks at who its
 	//    parent is.
-	queued := proc.Command{Args: []string{"qmail-queued", strconv.Itoa(p.PID)}, Env: p.Env, Dir: "/", Stderr: log, As: &ids.queue, Resident: true}
+	queued := proc.Command{Args: []string{"qmail-queued", strconv.Itoa(p.PID)}, Env: p.Env, Dir: "/", Stderr: log, As: &ids.queue}
 	if _, err := queued.Start(); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("run qmail-queued: %w", err)
 	}
@@ -131,7 +131,7 @@ func startPiped(p *prog.Process, args []string, as *privs.Identity, log *os.File
 	}
 	defer commands.Close()
 	defer reports.Close()
-	_, err = proc.Command{Args: args, Env: p.Env, Dir: "/", Stdin: commands, Stdout: reports, Stderr: log, As: as, Resident: true}.Start()
+	_, err = proc.Command{Args: args, Env: p.Env, Dir: "/", Stdin: commands, Stdout: reports, Stderr: log, As: as}.Start()
 	return [2]*os.File{toChild, fromChild}, err
 }
 
@@ -173,7 +173,6 @@ func becomeSend(p *prog.Process, fds []*os.File, id privs.Identity) error {
 			return prog.Exit(prog.StatusTemporary)
 		}
 	}
-	proc.Settle()
 	for _, path := range prog.Candidates("qmail-send", p.Env, "/") {
 		if err := limits.Exec("/", path, []string{"qmail-send"}, p.Env); !prog.KeepSearching(err) {
 			break

@@ -62,9 +62,8 @@ func (k *Keeper) begin(id identity, c Command) (*process, error) {
 		Args: []string{id.path},
 		Env:  prog.Env{variable + "=" + Version},
 		Dir:  "/", Stdin: null, Stdout: null, Stderr: k.Log,
-		Extra:    []*os.File{theirs},
-		As:       c.As,
-		Resident: true,
+		Extra: []*os.File{theirs},
+		As:    c.As,
 	}
 	if c.As != nil { // our log is not for other users to write to
 		program.Stderr = null
