@@ -3,6 +3,8 @@ package durable
 import (
 	"errors"
 	"os"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -102,6 +104,31 @@ func TestGathering(t *testing.T) {
 		if err := g.Sync([]*os.File{file(t, dir, "alone after "+took.String())}, dir); err != nil || g.gather != 0 {
 			t.Errorf("after a job that is alone the next one waits %v (%v)", g.gather, err)
 		}
+	}
+}
+
+// Where a sync keeps the only processor, who is ready comes along all the same. Each once
+// had a sync to itself then.
+func TestWhoIsReady(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	dir := shm(t)
+	g := NewGroup(dir, time.Now)
+	const n = 8
+	files := make([]*os.File, n)
+	for i := range files {
+		files[i] = file(t, dir, string(rune('a'+i)))
+	}
+	var over sync.WaitGroup
+	for _, f := range files {
+		over.Go(func() {
+			if err := g.Sync([]*os.File{f}, dir); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	over.Wait()
+	if got := g.Counts(); got.Calls != n || got.Syncs != 1 {
+		t.Errorf("%+v, want one sync for all", got)
 	}
 }
 

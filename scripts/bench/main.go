@@ -55,7 +55,8 @@ type options struct {
 	work     string
 	keep     bool
 	out      string
-	inside   bool // this is the process in the namespace
+	inside   bool   // this is the process in the namespace
+	molest   string // this is the one that is slow to the service at this address
 }
 
 func main() {
@@ -73,6 +74,8 @@ func main() {
 	pflag.StringVar(&o.out, "out", "BENCH.md", "the report")
 	pflag.BoolVar(&o.inside, "inside", false, "")
 	pflag.CommandLine.MarkHidden("inside")
+	pflag.StringVar(&o.molest, "molest", "", "")
+	pflag.CommandLine.MarkHidden("molest")
 	pflag.Parse()
 	_, err := regexp.Compile(o.only)
 	if pflag.NArg() > 0 || err != nil || o.rounds < 1 || o.messages < 20 || !filepath.IsAbs(o.work) {
@@ -96,8 +99,11 @@ func main() {
 
 // run prepares what needs the host's network, and has the rest done inside.
 func (o *options) run() error {
-	if o.inside {
+	switch {
+	case o.inside:
 		return measure(o)
+	case o.molest != "":
+		return laggards(o.molest)
 	}
 	// What is to be killed is killed by the process inside, which is told.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
