@@ -3,6 +3,7 @@
 // Nothing of Go runs yet: no stack bound, no runtime, arguments where the kernel
 // put them. Registers other than SP carry nothing that must be kept.
 
+#include "go_asm.h"
 #include "textflag.h"
 
 #define SYS_prctl 157
@@ -17,10 +18,6 @@
 // reserved and never touched, and 80 MB of data.
 #define NEED_AS 1610612736
 #define NEED_DATA 83886080
-
-// What the runtime's monitor thread may do without: it would look after the others every
-// 20 microseconds. See slack_linux.go.
-#define LATE 2000000
 
 // LIMIT reads limit r into saved (24 bytes at offset o: soft, hard, raised), and
 // if the soft one is below need raises it to the hard one. It leaves with 111
@@ -63,7 +60,7 @@ timers:
 	JLE start
 	MOVQ AX, ·slack(SB)
 	MOVL $PR_SET_TIMERSLACK, DI
-	MOVL $LATE, SI
+	MOVL $const_late, SI
 	MOVL $SYS_prctl, AX
 	SYSCALL
 start:

@@ -1,6 +1,7 @@
 // The first instructions of every program; see the package comment and
 // entry_linux_amd64.s, which this file follows step by step.
 
+#include "go_asm.h"
 #include "textflag.h"
 
 #define SYS_prctl 167
@@ -12,7 +13,6 @@
 #define NEED_DATA 83886080
 #define PR_SET_TIMERSLACK 29
 #define PR_GET_TIMERSLACK 30
-#define LATE 2000000
 
 #define LIMIT(r, o, need, done) \
 	MOVD $0, R0 \
@@ -54,7 +54,7 @@ timers:
 	BLE start
 	MOVD R0, ·slack(SB)
 	MOVD $PR_SET_TIMERSLACK, R0
-	MOVD $LATE, R1
+	MOVD $const_late, R1
 	MOVD $SYS_prctl, R8
 	SVC
 start:

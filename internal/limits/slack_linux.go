@@ -7,7 +7,8 @@ import (
 )
 
 // late is the timer slack, in nanoseconds, that the entry code gives to all threads: how
-// much later than asked for the kernel may wake them. See PR_SET_TIMERSLACK in prctl(2).
+// much later than asked for the kernel may wake them. The runtime's monitor thread would
+// look after the others every 20 microseconds. See PR_SET_TIMERSLACK in prctl(2).
 const late = 2_000_000
 
 // slack is what it was before, or 0 if the entry code did not run. It is written before the
@@ -21,15 +22,15 @@ func Punctual() (over func()) {
 		return func() {}
 	}
 	runtime.LockOSThread()
-	setSlack(slack)
+	end := punctual()
 	return func() {
-		setSlack(late)
+		end()
 		runtime.UnlockOSThread()
 	}
 }
 
-// punctual is Punctual for a program that this one becomes, which must not need another
-// thread for that: nothing comes between this and exec.
+// punctual is Punctual for a program that this one becomes. It does not lock the thread,
+// which would take another one: nothing waits between this and exec.
 func punctual() (over func()) {
 	if slack == 0 {
 		return func() {}
