@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,12 +13,12 @@ import (
 
 // trusted are the types of file system of which syncfs(2) makes everything durable
 // and reports what failed. Ext stands for ext2, ext3 and ext4, see journaled.
-var trusted = map[int64]bool{
-	unix.EXT4_SUPER_MAGIC:  true,
-	unix.XFS_SUPER_MAGIC:   true,
-	unix.BTRFS_SUPER_MAGIC: true,
-	unix.F2FS_SUPER_MAGIC:  true,
-	unix.TMPFS_MAGIC:       true,
+var trusted = [...]int64{
+	unix.EXT4_SUPER_MAGIC,
+	unix.XFS_SUPER_MAGIC,
+	unix.BTRFS_SUPER_MAGIC,
+	unix.F2FS_SUPER_MAGIC,
+	unix.TMPFS_MAGIC,
 }
 
 // oldest is the first Linux whose syncfs reports every failure: writing back data
@@ -45,7 +46,7 @@ func openFileSystem(dir string) *fileSystem {
 	var st unix.Stat_t
 	var info unix.Statfs_t
 	fd := int(f.Fd())
-	if unix.Fstat(fd, &st) == nil && unix.Fstatfs(fd, &info) == nil && trusted[int64(info.Type)] &&
+	if unix.Fstat(fd, &st) == nil && unix.Fstatfs(fd, &info) == nil && slices.Contains(trusted[:], int64(info.Type)) &&
 		(info.Type != unix.EXT4_SUPER_MAGIC || journaled(st.Dev)) {
 		fs.device = st.Dev
 		return fs

@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,7 +25,7 @@ func (s *settings) generate(h *header) ([]string, error) {
 		add("Date: " + received.Date(s.now) + "\n")
 	}
 	if missing("Message-ID") {
-		add(fmt.Sprintf("Message-ID: <%s.%d.qmail@%s>\n", s.now.Format("20060102150405"), s.pid, s.idHost))
+		add("Message-ID: <" + s.now.Format("20060102150405") + "." + strconv.Itoa(s.pid) + ".qmail@" + s.idHost + ">\n")
 	}
 	if missing("From") {
 		from, err := s.fromField()

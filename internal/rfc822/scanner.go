@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -14,7 +14,7 @@ import (
 const MaxHeader = 32 << 20
 
 // ErrTooLong says that a header is longer than MaxHeader.
-var ErrTooLong = fmt.Errorf("header of more than %d bytes", MaxHeader)
+var ErrTooLong = errors.New("header of more than " + strconv.Itoa(MaxHeader) + " bytes")
 
 // bufferSize bounds the name of a field, and nothing else.
 const bufferSize = 64 << 10
