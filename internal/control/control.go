@@ -91,10 +91,31 @@ func (d Dir) Line(name string) (value string, set bool, err error) {
 
 // LineOr returns the Line of name, or of me if name is absent, or word.
 func (d Dir) LineOr(name, word string) (string, error) {
-	for _, file := range []string{name, "me"} {
-		if value, set, err := d.Line(file); set || err != nil {
-			return value, err
+	return (&Lines{Dir: d}).Or(name, word)
+}
+
+// Lines reads several files that me stands in for, which it reads once.
+type Lines struct {
+	Dir Dir
+
+	read, set bool // of me
+	me        string
+}
+
+// Or is Dir.LineOr.
+func (l *Lines) Or(name, word string) (string, error) {
+	if value, set, err := l.Dir.Line(name); set || err != nil {
+		return value, err
+	}
+	if !l.read {
+		var err error
+		if l.me, l.set, err = l.Dir.Line("me"); err != nil {
+			return "", err
 		}
+		l.read = true
+	}
+	if l.set {
+		return l.me, nil
 	}
 	return word, nil
 }
@@ -104,13 +125,14 @@ type Names struct{ Host, Domain, Plus string }
 
 // Names reads them, for programs that complete addresses outside of messages.
 func (d Dir) Names() (n Names, err error) {
-	if n.Host, err = d.LineOr("defaulthost", Me); err != nil {
+	lines := Lines{Dir: d}
+	if n.Host, err = lines.Or("defaulthost", Me); err != nil {
 		return n, err
 	}
-	if n.Domain, err = d.LineOr("defaultdomain", Me); err != nil {
+	if n.Domain, err = lines.Or("defaultdomain", Me); err != nil {
 		return n, err
 	}
-	n.Plus, err = d.LineOr("plusdomain", Me)
+	n.Plus, err = lines.Or("plusdomain", Me)
 	return n, err
 }
 

@@ -91,7 +91,7 @@ func (s *settings) readMailingLists(p *prog.Process) error {
 
 // readNames reads what completes addresses.
 func (s *settings) readNames(env prog.Env) error {
-	dir := control.In(conf.Home)
+	lines := control.Lines{Dir: control.In(conf.Home)}
 	var host, domain, plus string
 	for _, n := range []struct {
 		to             *string
@@ -105,7 +105,7 @@ func (s *settings) readNames(env prog.Env) error {
 		var err error
 		if v := first(env, n.variable); v.set {
 			*n.to = v.text
-		} else if *n.to, err = dir.LineOr(n.file, n.file); err != nil {
+		} else if *n.to, err = lines.Or(n.file, n.file); err != nil {
 			return errRead
 		}
 	}
