@@ -55,7 +55,7 @@ BUILD := $(shell cat `find cmd internal -name '*.go' ! -name '*_test.go' | LC_AL
 # A mark is the last line of a file. The compiler leaves a file alone that is up to date.
 MARK = test "`tail -n 1 $(BIN)/$(1) | tr -dc '[:print:]'`" = $(2) || printf '\n%s\n' $(2) >>$(BIN)/$(1);
 
-# The entry point of internal/limits, where it has one.
+# The entry point of internal/entry, where it has one.
 ENTRY = $(if $(filter linux,$(PLATFORM)),$(if $(filter amd64 arm64,$(PLATFORM)),-E quail_entry))
 
 # Newer versions of Go's cryptographic module have 32 MB of zeroed memory for a source of

@@ -23,7 +23,7 @@ import (
 	"quail/internal/prog"
 )
 
-func main() { prog.Main("forward", run) }
+func main() { prog.Main("forward", run, prog.Single) }
 
 func run(p *prog.Process) error {
 	sender, err := forward.Variable(p, "NEWSENDER")

@@ -39,4 +39,4 @@ import (
 	"quail/internal/prog"
 )
 
-func main() { prog.Main("qmail-inject", inject.Run) }
+func main() { prog.Main("qmail-inject", inject.Run, prog.Single) }

@@ -29,4 +29,4 @@ import (
 
 // The mask is set here, since the caller's must not decide who can read a message:
 // qmail-send and the spawners do, by group or as anybody.
-func main() { prog.Main("qmail-queue", enqueue.Run, prog.Umask(0o33), enqueue.Wall) }
+func main() { prog.Main("qmail-queue", enqueue.Run, prog.Single, prog.Umask(0o33), enqueue.Wall) }

@@ -38,5 +38,5 @@ import (
 )
 
 func main() {
-	prog.Main("sendmail", sendmail.Program{Inject: inject.Run, Mark: conf.Mark("qmail-inject")}.Run)
+	prog.Main("sendmail", sendmail.Program{Inject: inject.Run, Mark: conf.Mark("qmail-inject")}.Run, prog.Single)
 }

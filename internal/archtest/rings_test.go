@@ -13,7 +13,7 @@ import (
 const rings = `
 	contracts: ascii conf errno fault cdb envelope mailaddr netstring dottext received rfc822 delivery dotqmail users tcprules submission crlf order keywire pop3 attempt surrogate checkpw maillist forwarding aliases sasl tlsbinding tlsfacts authwire
 	state:     durable nowait queue selection control rcpthosts route instructions assigned maildir mbox tcpto relayctl cdbfile utmp localtime mailauth
-	system:    limits sigpipe prog proc crew accounts warm privs layout sandbox ucspi peer dial relay resolve submit localaddr addrwatch nexthop spawn localsocket forward servertls authclient
+	system:    entry limits sigpipe prog proc crew accounts warm privs layout sandbox ucspi peer dial relay resolve submit localaddr addrwatch nexthop spawn localsocket forward servertls authclient
 `
 
 // Ring numbers, from the one that all may import on.

@@ -18,10 +18,10 @@
 	MOVD $0, R0 \
 	MOVD $r, R1 \
 	MOVD $0, R2 \
-	MOVD $·saved+o(SB), R3 \
+	MOVD $·Limits+o(SB), R3 \
 	MOVD $SYS_prlimit64, R8 \
 	SVC \
-	MOVD $·saved+o(SB), R9 \
+	MOVD $·Limits+o(SB), R9 \
 	MOVD $need, R10 \
 	MOVD 0(R9), R11 \
 	MOVD 8(R9), R12 \

@@ -1,4 +1,4 @@
-package limits
+package entry
 
 import (
 	"runtime"
@@ -22,16 +22,16 @@ func Punctual() (over func()) {
 		return func() {}
 	}
 	runtime.LockOSThread()
-	end := punctual()
+	end := Becoming()
 	return func() {
 		end()
 		runtime.UnlockOSThread()
 	}
 }
 
-// punctual is Punctual for a program that this one becomes. It does not lock the thread,
+// Becoming is Punctual for a program that this one becomes. It does not lock the thread,
 // which would take another one: nothing waits between this and exec.
-func punctual() (over func()) {
+func Becoming() (over func()) {
 	if slack == 0 {
 		return func() {}
 	}

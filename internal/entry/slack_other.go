@@ -1,8 +1,9 @@
 //go:build !linux
 
-package limits
+package entry
 
 // Punctual does nothing here.
 func Punctual() (over func()) { return func() {} }
 
-func punctual() (over func()) { return func() {} }
+// Becoming does nothing here.
+func Becoming() (over func()) { return func() {} }

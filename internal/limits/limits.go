@@ -2,21 +2,15 @@
 // run scripts and hands those limits on to the programs it runs.
 //
 // "softlimit -m 2000000" leaves less address space than the Go runtime reserves
-// before main, and the runtime then dies with status 2, which a C spawner turns
-// into a bounce. So the linker is told (-E quail_entry, see Makefile) to begin at
-// a few instructions in entry_linux_*.s instead of the runtime's own entry. They
-// raise the soft limits of address space and data to the hard ones, and leave with
-// status 111, "try again later", where the hard limit itself is too low. Where the
-// soft limit of address space is below the size of the program file, two to four
-// megabytes, the kernel ends the program by a signal before that: a crash, which is
-// temporary everywhere.
+// before main, so package entry raises the soft limits of address space and data before
+// the runtime starts. Where the soft limit of address space is below the size of the
+// program file, two to four megabytes, the kernel ends the program by a signal before
+// that: a crash, which is temporary everywhere.
 //
 // The limits of a program that is running are never touched from outside: one of
 // ours may be past its first instructions, and its runtime dies if it cannot grow.
 // A program in the home's bin is told in the environment what the limits were; any
 // other one is run by a shell that sets them first.
-//
-// The same instructions let the kernel wake the program's threads late, see Punctual.
 //
 // softlimit is where limits are set within the suite. It hands those of address space and
 // data on like one that was started with them.
@@ -33,22 +27,8 @@ import (
 	"syscall"
 
 	"quail/internal/conf"
+	"quail/internal/entry"
 )
-
-// Numbers of the two limits, as entry_linux_*.s saves them.
-const (
-	addressSpace = 0
-	data         = 1
-)
-
-// saved holds the limits found by the entry code, soft then hard, and whether it
-// raised the soft one. It is written before the runtime starts.
-var saved [2]limit
-
-type limit struct {
-	soft, hard uint64
-	raised     uint64
-}
 
 // variable tells a program of the suite the soft limits, address space then data,
 // that its parent was started with. Whoever else sets it lowers nothing but the
@@ -67,8 +47,8 @@ func Inherit(env []string) []string {
 		}
 		for i, field := range strings.Fields(text) {
 			soft, err := strconv.ParseUint(field, 10, 64)
-			if i < len(saved) && err == nil && saved[i].raised == 0 && soft < saved[i].soft {
-				saved[i].soft, saved[i].raised = soft, 1
+			if i < len(entry.Limits) && err == nil && entry.Limits[i].Raised == 0 && soft < entry.Limits[i].Soft {
+				entry.Limits[i].Soft, entry.Limits[i].Raised = soft, 1
 			}
 		}
 	}
@@ -79,16 +59,18 @@ func Inherit(env []string) []string {
 // a dash.
 func told(env []string) []string {
 	fields := []string{"-", "-"}
-	for i, l := range saved {
-		if l.raised != 0 {
-			fields[i] = strconv.FormatUint(l.soft, 10)
+	for i, l := range entry.Limits {
+		if l.Raised != 0 {
+			fields[i] = strconv.FormatUint(l.Soft, 10)
 		}
 	}
 	return append(append([]string{}, env...), variable+strings.Join(fields, " "))
 }
 
 // raised reports whether this process has limits to hand on.
-func raised() bool { return saved[addressSpace].raised|saved[data].raised != 0 }
+func raised() bool {
+	return entry.Limits[entry.AddressSpace].Raised|entry.Limits[entry.Data].Raised != 0
+}
 
 // ours reports whether the program path, meant from the directory dir, is in the
 // home's bin.
@@ -112,9 +94,9 @@ func Child(dir string, paths, args, env []string) (string, []string, []string) {
 		return path, args, told(env)
 	}
 	script := ""
-	for i, option := range [...]string{addressSpace: "-v", data: "-d"} {
-		if saved[i].raised != 0 {
-			script += fmt.Sprintf("ulimit -S %s %d; ", option, saved[i].soft/1024)
+	for i, option := range [...]string{entry.AddressSpace: "-v", entry.Data: "-d"} {
+		if entry.Limits[i].Raised != 0 {
+			script += fmt.Sprintf("ulimit -S %s %d; ", option, entry.Limits[i].Soft/1024)
 		}
 	}
 	for _, path := range paths[:len(paths)-1] {
@@ -127,7 +109,7 @@ func Child(dir string, paths, args, env []string) (string, []string, []string) {
 // Exec turns this process into the program path, meant from the directory dir,
 // which is the working directory. It does not return if it succeeds.
 func Exec(dir, path string, args, env []string) error {
-	defer punctual()()
+	defer entry.Becoming()()
 	switch {
 	case !raised():
 		return syscall.Exec(path, args, env)

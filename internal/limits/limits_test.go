@@ -8,19 +8,20 @@ import (
 	"testing"
 
 	"quail/internal/conf"
+	"quail/internal/entry"
 )
 
 // found stands in for the entry code, which only programs linked by make have.
-func found(t *testing.T, address, heap limit) {
+func found(t *testing.T, address, heap entry.Limit) {
 	t.Helper()
-	old := saved
-	t.Cleanup(func() { saved = old })
-	saved = [2]limit{addressSpace: address, data: heap}
+	old := entry.Limits
+	t.Cleanup(func() { entry.Limits = old })
+	entry.Limits = [2]entry.Limit{entry.AddressSpace: address, entry.Data: heap}
 }
 
 var (
-	unlimited = limit{math.MaxUint64, math.MaxUint64, 0}
-	low       = limit{30000000, math.MaxUint64, 1}
+	unlimited = entry.Limit{Soft: math.MaxUint64, Hard: math.MaxUint64}
+	low       = entry.Limit{Soft: 30000000, Hard: math.MaxUint64, Raised: 1}
 )
 
 // A running program of the suite must never have its limits lowered: its runtime
@@ -37,16 +38,16 @@ func TestChildOfTheSuite(t *testing.T) {
 		if path != c.path || !slices.Equal(args, []string{"x", "y"}) || !slices.Equal(env, []string{"A=b", "QUAIL_LIMITS=30000000 -"}) {
 			t.Errorf("Child(%q, %q) = %q, %q, %q", c.dir, c.path, path, args, env)
 		}
-		saved = [2]limit{unlimited, unlimited}
-		if got := Inherit(env); !slices.Equal(got, []string{"A=b"}) || saved != [2]limit{low, unlimited} {
-			t.Errorf("Inherit(%q) = %q and saves %v", env, got, saved)
+		entry.Limits = [2]entry.Limit{unlimited, unlimited}
+		if got := Inherit(env); !slices.Equal(got, []string{"A=b"}) || entry.Limits != ([2]entry.Limit{low, unlimited}) {
+			t.Errorf("Inherit(%q) = %q and saves %v", env, got, entry.Limits)
 		}
 	}
 }
 
 // Any other program runs under the limits from its first instruction on.
 func TestChildOfOthers(t *testing.T) {
-	found(t, low, limit{20000000, math.MaxUint64, 1})
+	found(t, low, entry.Limit{Soft: 20000000, Hard: math.MaxUint64, Raised: 1})
 	const program = "/bin/sh"
 	absent := t.TempDir() + "/it's not there"
 	path, args, env := Child("/", []string{absent, absent, program, "/bin/false"}, []string{"sh", "-c", `ulimit -S -v; ulimit -S -d; echo "$@"`, "", "a b", "'"}, []string{"A=b"})
@@ -75,20 +76,20 @@ func FuzzInherit(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		found(t, limit{30000000, math.MaxUint64, 0}, low)
-		before := saved
+		found(t, entry.Limit{Soft: 30000000, Hard: math.MaxUint64}, low)
+		before := entry.Limits
 		for _, s := range Inherit([]string{"A=b", variable + value, variable + "7", "C="}) {
 			if strings.HasPrefix(s, variable) {
 				t.Errorf("%q is left", s)
 			}
 		}
-		for i := range saved {
-			if saved[i].soft > before[i].soft || saved[i].hard != before[i].hard {
-				t.Errorf("%q makes %v of %v", value, saved[i], before[i])
+		for i := range entry.Limits {
+			if entry.Limits[i].Soft > before[i].Soft || entry.Limits[i].Hard != before[i].Hard {
+				t.Errorf("%q makes %v of %v", value, entry.Limits[i], before[i])
 			}
 		}
-		if saved[data] != low {
-			t.Errorf("%q makes %v of the limit that this program has raised itself", value, saved[data])
+		if entry.Limits[entry.Data] != low {
+			t.Errorf("%q makes %v of the limit that this program has raised itself", value, entry.Limits[entry.Data])
 		}
 	})
 }

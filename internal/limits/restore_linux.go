@@ -6,23 +6,25 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"quail/internal/entry"
 )
 
-// resource is the kernel's number of each saved limit.
-var resource = [2]int{addressSpace: unix.RLIMIT_AS, data: unix.RLIMIT_DATA}
+// resource is the kernel's number of each of them.
+var resource = [2]int{entry.AddressSpace: unix.RLIMIT_AS, entry.Data: unix.RLIMIT_DATA}
 
 // keep saves a soft limit for Exec and reports whether it is one of those.
 func keep(number int, soft, hard uint64) bool {
 	for i := range resource {
 		if resource[i] == number {
-			saved[i] = limit{soft: soft, hard: hard, raised: 1}
+			entry.Limits[i] = entry.Limit{Soft: soft, Hard: hard, Raised: 1}
 			return true
 		}
 	}
 	return false
 }
 
-// limited turns this process into a program under the limits that were saved.
+// limited turns this process into a program under the limits that were found.
 //
 // Between them and the program nothing may need memory: the runtime, which cannot get
 // any then, would die of it. The library's own Exec copies arguments and environment.
@@ -40,9 +42,9 @@ func limited(path string, args, env []string) error {
 	if err != nil {
 		return err
 	}
-	var soft, hard [len(saved)]unix.Rlimit
-	for i, l := range saved {
-		soft[i], hard[i] = unix.Rlimit{Cur: l.soft, Max: l.hard}, unix.Rlimit{Cur: l.hard, Max: l.hard}
+	var soft, hard [len(entry.Limits)]unix.Rlimit
+	for i, l := range entry.Limits {
+		soft[i], hard[i] = unix.Rlimit{Cur: l.Soft, Max: l.Hard}, unix.Rlimit{Cur: l.Hard, Max: l.Hard}
 	}
 	// 2. The limit on descriptors as it was before the library raised it, which the library
 	//    does for a program that cannot be run too; and no thread is half made.
@@ -59,9 +61,9 @@ func limited(path string, args, env []string) error {
 }
 
 // set sets the limits that were raised.
-func set(to *[len(saved)]unix.Rlimit) {
-	for i := range saved {
-		if saved[i].raised != 0 {
+func set(to *[len(entry.Limits)]unix.Rlimit) {
+	for i := range entry.Limits {
+		if entry.Limits[i].Raised != 0 {
 			syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, uintptr(resource[i]), uintptr(unsafe.Pointer(&to[i])), 0, 0, 0)
 		}
 	}

@@ -8,13 +8,15 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"quail/internal/entry"
 )
 
 // TestMain lets the test binary be a program that becomes another one below a limit.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "limited" {
 		heap := make([]byte, 3<<20) // there is little left of what the runtime has at first
-		saved[addressSpace] = limit{soft: 30000000, hard: math.MaxUint64, raised: 1}
+		entry.Limits[entry.AddressSpace] = entry.Limit{Soft: 30000000, Hard: math.MaxUint64, Raised: 1}
 		err := Exec("/", "/bin/nosuch", os.Args[1:], os.Environ())
 		err2 := Exec("/", "/bin/sh", os.Args[1:], os.Environ())
 		runtime.KeepAlive(heap)

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"quail/internal/entry"
 )
 
 // What softlimit asks for is there for the program that it becomes, and no more than
@@ -24,8 +26,8 @@ func TestSoft(t *testing.T) {
 			t.Errorf("limit %d was %v and is %v", number, before, after)
 		}
 		kept := number == unix.RLIMIT_AS || number == unix.RLIMIT_DATA
-		if kept != raised() || kept && !slices.Contains(saved[:], limit{before.Cur, before.Max, 1}) {
-			t.Errorf("limit %d leaves %v", number, saved)
+		if kept != raised() || kept && !slices.Contains(entry.Limits[:], entry.Limit{Soft: before.Cur, Hard: before.Max, Raised: 1}) {
+			t.Errorf("limit %d leaves %v", number, entry.Limits)
 		}
 	}
 	if err := Soft(1000, 1); err == nil {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"quail/internal/entry"
 	"quail/internal/limits"
 	"quail/internal/privs"
 	"quail/internal/prog"
@@ -121,7 +122,7 @@ func (c Command) Start() (*Child, error) {
 		}
 		program, args, env := limits.Child(c.Dir, paths[i:], c.Args, c.Env)
 		attr.Env = append([]string{}, env...) // nil would stand for ours
-		punctual := limits.Punctual()
+		punctual := entry.Punctual()
 		process, failed := os.StartProcess(program, args, attr)
 		punctual()
 		if failed == nil {

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	_ "quail/internal/conf" // so that every program carries the mark of its home
+	"quail/internal/entry"
 	"quail/internal/limits"
 	"quail/internal/sigpipe"
 )
@@ -58,6 +59,8 @@ type Process struct {
 	Walled bool
 
 	Now func() time.Time // the clock; UTC
+
+	few bool // the number of processors is settled, by Single or Frugal
 }
 
 // Path resolves name against the working directory of the job. The name is left as it
@@ -132,12 +135,14 @@ func Input(fd int) Option {
 
 // Main runs the program that is this process and exits with its status.
 func Main(name string, run func(*Process) error, options ...Option) {
+	spread(0)
+	env, one := entry.Environment(os.Environ())
 	debug.SetTraceback("crash")
 	sigpipe.Outlive()
 	p := &Process{
 		Name:   name,
 		Args:   os.Args[1:],
-		Env:    limits.Inherit(os.Environ()),
+		Env:    limits.Inherit(env),
 		Stdin:  os.Stdin,
 		Stdout: os.Stdout,
 		Stderr: os.Stderr,
@@ -156,11 +161,33 @@ func Main(name string, run func(*Process) error, options ...Option) {
 				return err
 			}
 		}
+		if one && !p.few {
+			runtime.GOMAXPROCS(runtime.NumCPU())
+		}
 		return run(p)
 	})
 	end()
 	os.Exit(status)
 }
+
+// spread gives the calling goroutine, at once, a stack of the size that programs need. By
+// doubling it would be copied from one to the next, each out of a pool of its own, and
+// the runtime touches all pages of a pool.
+//
+//go:noinline
+func spread(depth int) (end byte) {
+	if depth > 0 {
+		var room [stack]byte // never made: to be able to is enough
+		for i := range room {
+			room[i] = byte(i / depth)
+		}
+		end = room[depth]
+	}
+	return end
+}
+
+// stack is more than half of a stack that the runtime takes from no pool, 32 kB.
+const stack = 17 << 10
 
 // Do runs the job that is this process and returns its exit status, having said on
 // Stderr what there is to say. It never panics.
