@@ -179,6 +179,7 @@ var banned = map[string]string{
 // unsafeAllowed lists who may import unsafe, and for what.
 var unsafeAllowed = map[string]string{
 	"internal/limits":  "prlimit past the library, which would hand the new limit on to children; execve past its copying, which needs memory",
+	"internal/entry":   "sched_setscheduler takes its priority by address",
 	"internal/sandbox": "seccomp takes its filter by address",
 	"internal/sigpipe": "sigaction past the library, which takes two threads for it",
 	"internal/nowait":  "system calls that do not wait, past the scheduler",

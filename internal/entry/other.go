@@ -2,6 +2,9 @@
 
 package entry
 
+// Batch does nothing here.
+func Batch() {}
+
 // Punctual does nothing here.
 func Punctual() (over func()) { return func() {} }
 
