@@ -44,6 +44,28 @@ func TestLine(t *testing.T) {
 	}
 }
 
+// Whatever becomes of me in between, the files that it stands in for agree.
+func TestLines(t *testing.T) {
+	d := dir(t, map[string]string{"me": "old.example\n", "plusdomain": "plus.example\n"})
+	lines := Lines{Dir: d}
+	for _, c := range []struct{ name, want string }{
+		{"defaulthost", "old.example"}, {"plusdomain", "plus.example"}, {"defaultdomain", "old.example"},
+	} {
+		if got, err := lines.Or(c.name, "word"); got != c.want || err != nil {
+			t.Errorf("%s is %q, %v, want %q", c.name, got, err, c.want)
+		}
+		if err := os.WriteFile(string(d)+"/me", []byte("new.example\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	absent := Lines{Dir: dir(t, nil)}
+	for range 2 {
+		if got, err := absent.Or("defaulthost", "word"); got != "word" || err != nil {
+			t.Errorf("without any file it is %q, %v, want the word", got, err)
+		}
+	}
+}
+
 func TestInt(t *testing.T) {
 	d := dir(t, map[string]string{"n": "120x\n", "minus": "-1\n", "none": "\n", "huge": strings.Repeat("9", 40)})
 	for _, c := range []struct {
