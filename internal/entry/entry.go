@@ -8,7 +8,8 @@
 // spawner turns into a bounce; and leave with status 111, "try again later", where the
 // hard limit itself is too low. Package limits hands the old ones on.
 //
-// They let the kernel wake the program's threads late, see Punctual.
+// They let the kernel wake the program's threads late, and daemons ask it for more of that
+// kind when they run (Batch). Punctual keeps both from the programs that are started.
 //
 // On amd64 they have the runtime begin with one processor: it would start threads for the
 // others before main, and most programs are over before those have had anything to do. Who
